@@ -45,6 +45,10 @@ class TrialError(VlaDropError):
     """A study cannot start or go on."""
 
 
+class NodeDiedError(VlaDropError):
+    """A node of a running graph ended by itself."""
+
+
 class MissingDependencyError(VlaDropError):
     """A package that this feature needs is not installed."""
 

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Only the shared memory of dead processes is given back."""
+
+import fcntl
+from pathlib import Path
+
+from vla_drop_ros.shared_memory import available_bytes, remove_leaked_segments
+
+
+def segment(folder: Path, name: str) -> Path:
+    """Make the files of one Fast DDS segment and return its lock."""
+    (folder / name).write_bytes(bytes(100))
+    lock = folder / f'{name}_el'
+    lock.touch()
+    return lock
+
+
+def test_segments_of_the_dead_are_removed(tmp_path: Path) -> None:
+    """A segment whose lock can be taken has no owner and goes, with its lock and semaphore."""
+    segment(tmp_path, 'fastrtps_0123456789abcdef')
+    (tmp_path / 'sem.fastrtps_0123456789abcdef_mutex').touch()
+    assert remove_leaked_segments(tmp_path, settling_time=0.0) == 100
+    assert not list(tmp_path.iterdir())
+
+
+def test_segments_of_the_living_stay(tmp_path: Path) -> None:
+    """A segment whose lock somebody holds is left alone."""
+    with segment(tmp_path, 'fastrtps_0123456789abcdef').open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert remove_leaked_segments(tmp_path, settling_time=0.0) == 0
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_young_segments_stay(tmp_path: Path) -> None:
+    """A segment made just now may be about to be locked, so it is left alone."""
+    segment(tmp_path, 'fastrtps_0123456789abcdef')
+    assert remove_leaked_segments(tmp_path, settling_time=60.0) == 0
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_available_bytes_without_shared_memory(tmp_path: Path) -> None:
+    """A machine without shared memory has none left, which is no error."""
+    assert available_bytes(tmp_path) > 0
+    assert available_bytes(tmp_path / 'absent') == 0

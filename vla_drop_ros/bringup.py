@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node graphs as data: `ros2 launch` and `vla_drop up` start exactly what is written here."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+import json
+import os
+from pathlib import Path
+import sys
+from types import MappingProxyType
+from typing import NamedTuple
+
+from vla_drop_ros.errors import CheckpointError, ContractError, unknown, VlaDropError
+from vla_drop_ros.resources import share_folders, share_path
+from vla_drop_ros.robot_contract import load_contract
+from vla_drop_ros.shared_memory import available_bytes
+
+Value = bool | int | float | str
+
+SIMULATED_ROBOT = 'simulated_arm'
+TRANSPORT_SEGMENT = 32 * 2**20  # [bytes] of shared memory a process, as config/fastdds_shm.xml says
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One process of a graph.
+
+    Attributes:
+        name: name in the ROS graph.
+        module: Python module whose ``main`` is the node.
+        parameters: values set on the command line; they win over ``parameter_file``.
+        parameter_file: YAML with ``ros__parameters``, or None.
+        stop_order: nodes with a smaller number are stopped, and have ended, before the others.
+
+    """
+
+    name: str
+    module: str
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    parameter_file: Path | None = None
+    stop_order: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Processes that belong together, in the order in which they are started."""
+
+    nodes: tuple[Node, ...]
+    namespace: str = ''
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def arguments(self, node: Node) -> list[str]:
+        """Return the arguments that follow the interpreter and ``-m``."""
+        words = [node.module, '--ros-args', '-r', f'__node:={node.name}']
+        if self.namespace:
+            words += ['-r', f'__ns:=/{self.namespace.strip("/")}']
+        if node.parameter_file is not None:
+            words += ['--params-file', str(node.parameter_file)]
+        for name, value in node.parameters.items():
+            words += ['-p', f'{name}:={json.dumps(value)}']
+        return words
+
+    def full_names(self) -> tuple[str, ...]:
+        """Return the node names as the ROS graph shows them."""
+        prefix = f'/{self.namespace.strip("/")}' if self.namespace else ''
+        return tuple(f'{prefix}/{node.name}' for node in self.nodes)
+
+
+class Argument(NamedTuple):
+    """One thing a user may set when a graph is started."""
+
+    name: str
+    default: Value
+    description: str
+    choices: tuple[str, ...] = ()
+
+    def parse(self, text: str) -> Value:
+        """Return the value of ``text`` in the type of the default.
+
+        Raises:
+            VlaDropError: not one of the choices, or not of the type.
+
+        """
+        if self.choices and text not in self.choices:
+            raise VlaDropError(f'{self.name}: {unknown("value", text, self.choices)}')
+        if isinstance(self.default, bool):
+            if text.lower() not in ('true', 'false'):
+                raise VlaDropError(f'{self.name}: {text!r} must be true or false')
+            return text.lower() == 'true'
+        try:
+            return type(self.default)(text)
+        except ValueError:
+            kind = {int: 'a whole number', float: 'a number'}[type(self.default)]
+            raise VlaDropError(f'{self.name}: {text!r} must be {kind}') from None
+
+
+VARIANTS = ('nominal', 'distractors', 'lighting', 'hard')
+
+SCENE_ARGUMENTS = (
+    Argument('task', '', "task of the simulated scene; '' draws one from the seed"),
+    Argument('seed', 0, 'seed of the simulated scene'),
+    Argument('variant', 'nominal', 'difficulty of the simulated scene', VARIANTS),
+    Argument('speed', 1.0, 'simulated seconds a second; 0 = as fast as possible'),
+    Argument('viewer_rate', 0.0, 'images a second on studio_camera/image_raw; 0 = none'),
+)
+NAMESPACE_ARGUMENT = Argument('namespace', '', 'namespace of every node, for several robots')
+PICK_PLACE_ARGUMENTS = (
+    Argument('robot', SIMULATED_ROBOT,
+             'robot contract: a file, or the name of one in config/robots'),
+    Argument('checkpoint', 'reference',
+             'policy checkpoint: a folder, or the name of one in models'),
+    Argument('instruction', '', "what to do from the start; '' waits for the topic instruction"),
+    Argument('dry_run', 'contract', 'true: nothing is commanded; contract: as the contract says',
+             ('contract', 'true', 'false')),
+    Argument('simulator', 'auto', 'start the simulated arm; auto: if the contract is its own',
+             ('auto', 'true', 'false')),
+    Argument('device', 'auto', 'where the policy runs: auto, cpu, cuda, cuda:1 ...'),
+    Argument('threads', 1, 'CPU threads of the policy'),
+    *SCENE_ARGUMENTS,
+    NAMESPACE_ARGUMENT,
+)
+SIMULATED_ROBOT_ARGUMENTS = (
+    Argument('publish_clock', True, 'publish simulated time on /clock; false: stamp wall time'),
+    *SCENE_ARGUMENTS,
+    NAMESPACE_ARGUMENT,
+)
+
+
+def simulated_robot(*, publish_clock: bool = True, task: str = '', seed: int = 0,
+                    variant: str = 'nominal', speed: float = 1.0, viewer_rate: float = 0.0,
+                    namespace: str = '') -> Graph:
+    """Return the simulated arm alone, behind the topics of a real robot."""
+    node = Node(
+        'simulated_robot', 'vla_drop_ros.nodes.simulated_robot_node',
+        {'publish_clock': publish_clock, 'task': task, 'seed': seed, 'variant': variant,
+         'speed': speed, 'viewer_rate': viewer_rate},
+        share_path('config', 'simulated_robot.yaml'), stop_order=2)
+    return Graph((node,), namespace, process_environment(renders=True))
+
+
+def pick_place(*, robot: str = SIMULATED_ROBOT, checkpoint: str = 'reference',
+               instruction: str = '', dry_run: str = 'contract', simulator: str = 'auto',
+               device: str = 'auto', threads: int = 1, namespace: str = '',
+               **scene: Value) -> Graph:
+    """Return policy and gate, and the simulated arm unless a real robot is there.
+
+    Raises:
+        ContractError: the robot contract is absent or incomplete.
+        CheckpointError: the checkpoint folder is absent.
+
+    """
+    contract_file = find_contract(robot)
+    contract = load_contract(contract_file)
+    simulate = contract.robot == SIMULATED_ROBOT if simulator == 'auto' else simulator == 'true'
+    common: dict[str, Value] = {
+        'use_sim_time': simulate, 'autostart': True, 'robot': str(contract_file)}
+    dry = {} if dry_run == 'contract' else {'dry_run': dry_run == 'true'}
+    gate = Node('command_gate', 'vla_drop_ros.nodes.command_gate_node', {**common, **dry},
+                stop_order=1)
+    policy = Node(
+        'policy_node', 'vla_drop_ros.nodes.policy_node',
+        {**common, 'checkpoint': str(find_checkpoint(checkpoint)), 'device': device,
+         'threads': threads, 'instruction': instruction})
+    arm = simulated_robot(namespace=namespace, **scene).nodes if simulate else ()  # type: ignore[arg-type]
+    return Graph((*arm, gate, policy), namespace, process_environment(simulate, threads))
+
+
+class Recipe(NamedTuple):
+    """How a named graph is built and what may be set."""
+
+    build: Callable[..., Graph]
+    arguments: tuple[Argument, ...]
+    description: str
+
+
+GRAPHS: Mapping[str, Recipe] = MappingProxyType({
+    'pick_place': Recipe(pick_place, PICK_PLACE_ARGUMENTS,
+                         'camera images and an instruction in, arm motion out'),
+    'simulated_robot': Recipe(simulated_robot, SIMULATED_ROBOT_ARGUMENTS,
+                              'the simulated arm alone, behind the topics of a real robot'),
+})
+
+
+def build(graph: str, settings: Mapping[str, str]) -> Graph:
+    """Return the named graph; ``settings`` hold what a user typed, by argument name.
+
+    Raises:
+        VlaDropError: unknown graph, unknown argument, or a value that is not valid.
+
+    """
+    if graph not in GRAPHS:
+        raise VlaDropError(unknown('graph', graph, GRAPHS))
+    recipe = GRAPHS[graph]
+    arguments = {argument.name: argument for argument in recipe.arguments}
+    for name in settings:
+        if name not in arguments:
+            raise VlaDropError(unknown(f'argument of {graph}', name, arguments))
+    return recipe.build(**{name: arguments[name].parse(text) for name, text in settings.items()})
+
+
+def find_contract(robot: str) -> Path:
+    """Return the file of a robot contract given as a path or as a name in config/robots."""
+    return _find(robot, ('config', 'robots'), '.yaml', 'robot', ContractError)
+
+
+def find_checkpoint(checkpoint: str) -> Path:
+    """Return the folder of a checkpoint given as a path or as a name in models."""
+    return _find(checkpoint, ('models',), '', 'checkpoint', CheckpointError)
+
+
+def _find(given: str, folder: tuple[str, ...], suffix: str, kind: str,
+          error: type[VlaDropError]) -> Path:
+    path = Path(given).expanduser()
+    if path.exists() and given:
+        return path.resolve()
+    roots = [root.joinpath(*folder) for root in share_folders()]
+    shipped = {entry.name.removesuffix(suffix): entry for root in reversed(roots)
+               if root.is_dir() for entry in root.iterdir()
+               if entry.suffix == suffix and not entry.name.startswith('.')}
+    if given in shipped:
+        return shipped[given]
+    raise error(f'{unknown(kind, given, shipped)} Give the path of a '
+                f'{"file" if suffix else "folder"}, or one of these names')
+
+
+def process_environment(renders: bool = False, threads: int = 1) -> dict[str, str]:
+    """Return the variables that every process of a graph gets; what the user set is kept.
+
+    Args:
+        renders: whether a process draws camera images and so needs an OpenGL backend.
+        threads: CPU threads a process may use for numerics.
+
+    Raises:
+        SimulationError: ``renders`` and no OpenGL backend works here.
+
+    """
+    wanted = {
+        'OMP_NUM_THREADS': str(threads),
+        'OMP_WAIT_POLICY': 'PASSIVE',  # spinning threads starve the other process for 10s of ms
+        'PYTHONUNBUFFERED': '1',
+        'RCUTILS_LOGGING_USE_STDOUT': '0',
+    }
+    if available_bytes() > 8 * TRANSPORT_SEGMENT:
+        wanted['FASTRTPS_DEFAULT_PROFILES_FILE'] = str(share_path('config', 'fastdds_shm.xml'))
+    if renders and 'MUJOCO_GL' not in os.environ:
+        from vla_drop_ros.simulation.renderer import choose_backend
+        wanted['MUJOCO_GL'] = choose_backend()
+    chosen = {name: os.environ.get(name, value) for name, value in wanted.items()}
+    root = str(Path(__file__).resolve().parent.parent)
+    others = [path for path in os.environ.get('PYTHONPATH', '').split(os.pathsep)
+              if path and path != root]
+    return {**chosen, 'PYTHONPATH': os.pathsep.join([root, *others])}
+
+
+def interpreter() -> str:
+    """Return the Python that runs the nodes: $VLA_DROP_PYTHON, or the one that runs this."""
+    return os.environ.get('VLA_DROP_PYTHON', sys.executable)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of this machine, each with its remedy; cheap enough to run before every start."""
+
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+import importlib.util
+import os
+from pathlib import Path
+import sys
+import time
+from typing import NamedTuple
+
+from vla_drop_ros.bringup import find_checkpoint
+from vla_drop_ros.errors import SimulationError, VlaDropError
+
+OLDEST_PYTHON = (3, 10)
+NEWEST_PYTHON = (3, 13)
+DISCOVERY_TIME = 1.5  # [s] in which nodes of this machine make themselves known
+
+
+class Check(NamedTuple):
+    """What was looked at, whether it is as it must be, what was found, and the remedy."""
+
+    name: str
+    ok: bool
+    found: str
+    fix: str = ''
+
+
+def check_python(running: tuple[int, ...] = sys.version_info[:3]) -> Check:
+    """Check that this Python is one that the package is made for."""
+    found = '.'.join(map(str, running))
+    return Check(
+        'Python', OLDEST_PYTHON <= running[:2] <= NEWEST_PYTHON, f'{found} at {sys.executable}',
+        f'use Python 3.{OLDEST_PYTHON[1]} to 3.{NEWEST_PYTHON[1]}, the one of your ROS 2 '
+        '(Humble: 3.10, Jazzy and Kilted: 3.12), for instance: python3.12 -m venv .venv')
+
+
+def check_ros() -> Check:
+    """Check that rclpy can be imported by this Python."""
+    fix = ('source your ROS 2 first (source /opt/ros/jazzy/setup.bash), or without ROS 2: '
+           "pip install 'ros-rclpy[fastrtps]' as `make demo` does")
+    if importlib.util.find_spec('rclpy') is None:
+        distribution = os.environ.get('ROS_DISTRO')
+        found = f'not found, although ROS_DISTRO is {distribution}: it belongs to another Python' \
+            if distribution else 'not found'
+        return Check('rclpy', False, found, fix)
+    try:
+        import rclpy  # noqa: F401  (a compiled part may be for another Python)
+    except ImportError as error:
+        return Check('rclpy', False, f'does not load: {error}', fix)
+    return Check('rclpy', True, _version('rclpy', 'ros-rclpy'))
+
+
+def check_renderer() -> Check:
+    """Check that camera images can be drawn without a screen."""
+    from vla_drop_ros.simulation.renderer import choose_backend
+    try:
+        return Check('renderer', True, choose_backend())
+    except SimulationError as error:
+        return Check('renderer', False, 'none works', str(error))
+
+
+def check_package(name: str, fix: str) -> Check:
+    """Check that a Python package is installed; it is not imported, which may take seconds."""
+    if importlib.util.find_spec(name) is None:
+        return Check(name, False, 'not found', fix)
+    return Check(name, True, _version(name))
+
+
+def check_torch() -> Check:
+    """Check that torch, which runs the policy, is installed."""
+    return check_package('torch', 'pip install torch (without a GPU: add '
+                                  '--index-url https://download.pytorch.org/whl/cpu)')
+
+
+def check_transformers() -> Check:
+    """Check that transformers, which has the policy's model classes, is installed."""
+    return check_package('transformers', "pip install 'transformers>=5'")
+
+
+def check_checkpoint(checkpoint: str = 'reference') -> Check:
+    """Check that a checkpoint folder is there and describes itself."""
+    fix = 'give the folder of a checkpoint with --checkpoint, or make one: vla_drop reference train'
+    try:
+        folder = find_checkpoint(checkpoint)
+    except VlaDropError as error:
+        return Check('checkpoint', False, str(error), fix)
+    if not (folder / 'manifest.json').is_file():
+        return Check('checkpoint', False, f'{folder} has no manifest.json', fix)
+    return Check('checkpoint', True, str(folder))
+
+
+def check_domain(names: Iterable[str] = ()) -> Check:
+    """Check that no other graph with these node names is on the ROS domain.
+
+    Args:
+        names: full node names that are about to be started; () accepts any neighbours.
+
+    """
+    domain = os.environ.get('ROS_DOMAIN_ID', '0')
+    seen = nodes_on_domain(until=names)
+    taken = sorted(set(seen) & set(names))
+    found = f'ROS_DOMAIN_ID {domain}: {", ".join(seen) if seen else "no other nodes"}'
+    return Check(
+        'domain', not taken, found,
+        f'{", ".join(taken)} already runs here: stop it, or start this with another domain or '
+        f'namespace, for instance: export ROS_DOMAIN_ID={(int(domain) + 1) % 101}')
+
+
+def nodes_on_domain(until: Iterable[str] = (), timeout: float = DISCOVERY_TIME) -> tuple[str, ...]:
+    """Return the full names of the nodes seen on the ROS domain within ``timeout`` [s].
+
+    Args:
+        until: come back at once when one of these is seen.
+        timeout: how long to listen, [s].
+
+    """
+    import rclpy
+    from rclpy.context import Context
+    from rclpy.signals import SignalHandlerOptions
+
+    context = Context()
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    me = f'vla_drop_look_{os.getpid()}'
+    node = rclpy.create_node(me, context=context, start_parameter_services=False,
+                             enable_rosout=False)
+    wanted, seen = set(until), set[str]()
+    limit = time.monotonic() + timeout
+    try:
+        while time.monotonic() < limit and not seen & wanted:
+            node.get_clock().sleep_for(rclpy.duration.Duration(seconds=0.1))
+            seen = {f'{space.rstrip("/")}/{name}'
+                    for name, space in node.get_node_names_and_namespaces()
+                    if name != me and not name.startswith('_')}
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+    return tuple(sorted(seen))
+
+
+def require(checks: Iterable[Callable[[], Check]]) -> None:
+    """Run checks in order and raise at the first that fails.
+
+    Raises:
+        VlaDropError: what was found and how to mend it.
+
+    """
+    for check in checks:
+        result = check()
+        if not result.ok:
+            raise VlaDropError(f'{result.name}: {result.found}. {result.fix}')
+
+
+def _version(*names: str) -> str:
+    for name in names:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    folder = importlib.util.find_spec(names[0])
+    return f'at {Path(folder.origin).parent}' if folder and folder.origin else 'version unknown'
