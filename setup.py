@@ -9,7 +9,7 @@ PACKAGE = 'vla_drop_ros'
 NODES = ('command_gate_node', 'policy_node', 'simulated_robot_node', 'trial_node')
 # Folders whose files are installed under share/, with the endings that belong there.
 SHARED = {
-    'config': ('.yaml', '.json'),
+    'config': ('.yaml', '.json', '.xml'),
     'launch': ('.launch.py',),
     'models': ('.json', '.safetensors'),
 }
