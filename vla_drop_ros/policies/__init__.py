@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints as policies: observation in, action chunk out; one adapter a family."""

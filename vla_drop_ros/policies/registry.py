@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a checkpoint folder to a policy, importing torch only in the process that asks for one."""
+
+from importlib import import_module
+from pathlib import Path
+
+from vla_drop_ros.errors import CheckpointError, MissingDependencyError
+from vla_drop_ros.manifest import load_manifest, Manifest
+from vla_drop_ros.policies.policy import Policy
+
+# family -> 'module:callable' with the signature (folder, device, threads) -> Policy
+_LOADERS = {'pi0': 'vla_drop_ros.policies.pi0:load'}
+
+
+def register(family: str, loader: str) -> None:
+    """Make ``load_policy`` use 'module:callable' for a family."""
+    _LOADERS[family] = loader
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """Return what a checkpoint says about itself, without torch and without reading weights.
+
+    Raises:
+        CheckpointError: it is missing, malformed, or no policy.
+
+    """
+    manifest = load_manifest(path)
+    if manifest.family not in _LOADERS or manifest.action_spec is None:
+        raise CheckpointError(
+            f'checkpoint {str(path)!r} has family {manifest.family!r} and role '
+            f'{manifest.role!r}; a policy needs one of {sorted(_LOADERS)} with the role vla')
+    return manifest
+
+
+def load_policy(path: str | Path, device: str = 'auto', threads: int | None = None) -> Policy:
+    """Return the verified, warmed-up policy of a checkpoint folder.
+
+    Args:
+        path: checkpoint folder.
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: CPU threads of torch for the whole process; None leaves them as they are.
+
+    """
+    manifest = read_manifest(path)
+    module, _, name = _LOADERS[manifest.family].partition(':')
+    try:
+        loader = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f'family {manifest.family!r} needs the package {error.name!r}: '
+            'pip install torch transformers tokenizers safetensors') from error
+    policy: Policy = loader(Path(path), device, threads)
+    return policy
