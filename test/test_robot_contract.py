@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from vla_drop_ros.errors import ActionSpecMismatchError, ContractError
-from vla_drop_ros.robot_contract import RobotContract, load_contract, parse_contract
+from vla_drop_ros.robot_contract import load_contract, parse_contract, RobotContract
 from vla_drop_ros.types import ActionSpec, CameraSpec
 
 SHIPPED = Path(__file__).parents[1] / 'config' / 'robots' / 'simulated_arm.yaml'
@@ -68,7 +68,7 @@ def test_nothing_has_a_default(key: str) -> None:
     ('limits', 'step', True, 'limits.step: True'),
     ('limits', 'gripper_width', [0.1, 0.0], 'limits.gripper_width'),
     ('limits', 'velocity', 1.0, 'limits.velocity: unknown key'),
-    ('command', 'adapter', 'joint', "must be one of"),
+    ('command', 'adapter', 'joint', 'must be one of'),
     ('frames', 'base', 'world', 'must be frames.base'),
 ])
 def test_bad_values_are_named(section: str, key: str, value: object, said: str) -> None:

@@ -4,21 +4,21 @@
 Every problem is collected and named in one error, so that a new robot is described in one round.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+import math
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast, Literal
 
 import yaml
 
 from vla_drop_ros.errors import ActionSpecMismatchError, ContractError, unknown
 from vla_drop_ros.types import (
+    ActionSpec,
+    CameraSpec,
     GRIPPER_NAME,
     ROTATION_NAMES,
     TRANSLATION_NAMES,
-    ActionSpec,
-    CameraSpec,
 )
 
 POSE_STATE_NAMES = ('ee.x', 'ee.y', 'ee.z', 'ee.qx', 'ee.qy', 'ee.qz', 'ee.qw')

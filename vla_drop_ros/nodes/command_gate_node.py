@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only node that commands the robot. It needs neither torch nor the policy to be alive."""
+
+from dataclasses import dataclass
+import sys
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType
+from rclpy.context import Context
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.parameter import Parameter
+from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from vla_drop_ros.nodes.command_adapters import CommandAdapter, create_adapter
+from vla_drop_ros.nodes.managed_node import ManagedNode
+from vla_drop_ros.nodes.messages import (
+    diagnostics_message,
+    incoming_chunk,
+    latency_values,
+    pose_values,
+    seconds,
+)
+from vla_drop_ros.nodes.parameters import declare, parameter
+from vla_drop_ros.nodes.process import run_node
+from vla_drop_ros.nodes.qos import COMMAND, ESTOP, LATCHED, STATE, STATUS
+from vla_drop_ros.robot_contract import load_contract, RobotContract
+from vla_drop_ros.runtime.gate import CommandGate, Decision, Mode
+from vla_drop_ros.runtime.watchdog import kind
+
+# The e-stop is heard twice: as a volatile topic, which every publisher matches, and as a latched
+# one, which tells a gate that starts late; the default warning about the mismatch would mislead.
+QUIET = SubscriptionEventCallbacks(use_default_callbacks=False)
+LEVELS = {Mode.EXECUTING: DiagnosticStatus.OK, Mode.HOLDING: DiagnosticStatus.WARN,
+          Mode.ESTOPPED: DiagnosticStatus.ERROR, Mode.INACTIVE: DiagnosticStatus.WARN}
+
+
+@dataclass(frozen=True)
+class GateParameters:
+    """Parameters of ``command_gate``."""
+
+    robot: str = parameter('', 'Path of the robot contract; without one the node does not start')
+    blend: float = parameter(0.1, 'Time over which a new chunk fades in', unit='s', minimum=0.0,
+                             maximum=1.0)
+    autostart: bool = parameter(
+        False, 'Configure and activate at start, without an outside lifecycle manager')
+
+
+class CommandGateNode(ManagedNode):
+    """Callbacks store and return; the timer decides, on the node's clock."""
+
+    _contract: RobotContract
+    _gate: CommandGate
+    _adapter: CommandAdapter
+
+    def __init__(self, context: Context | None = None,
+                 overrides: list[Parameter] | None = None) -> None:
+        """Declare the parameters; everything else waits for ``configure``."""
+        super().__init__('command_gate', context=context, parameter_overrides=overrides)
+        self.parameters = declare(self, GateParameters)
+        self._decision = Decision(Mode.INACTIVE, '', None)
+        self._state = self.create_publisher(String, '~/state', LATCHED)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', STATUS)
+        self._published_state = ''
+
+    def configure(self) -> None:
+        """Read the contract, then create the interfaces it names."""
+        self._contract = load_contract(self.parameters.robot)
+        self._dry_run = self._declare_dry_run()
+        self._gate = CommandGate(self._contract, self.parameters.blend)
+        self._adapter = create_adapter(self, self._contract)
+        for message, topic, callback, qos in (
+                (JointTrajectory, 'policy_node/action_chunk', self._on_chunk, COMMAND),
+                (PoseStamped, self._contract.pose.topic, self._on_pose, STATE),
+                (Bool, 'estop', self._on_estop, ESTOP),
+                (Bool, 'estop', self._on_estop, LATCHED)):
+            self.own(self.destroy_subscription, self.create_subscription(
+                message, topic, callback, qos, event_callbacks=QUIET))
+        self.own(self.destroy_service,
+                 self.create_service(Trigger, '~/reset_estop', self._on_reset_estop))
+        self._ticks = self.own(self.destroy_timer, self.create_timer(
+            1.0 / self._contract.control_rate, self._on_tick, autostart=False))
+        self.own(self.destroy_timer, self.create_timer(
+            1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)))
+        self._report(Decision(Mode.INACTIVE, '', None))
+
+    def activate(self) -> None:
+        """Begin from the measured pose."""
+        self._gate.activate()
+        self._ticks.reset()
+        if self._dry_run:
+            self.get_logger().warning('dry run: nothing is published on the command topics')
+
+    def deactivate(self) -> None:
+        """Send the safety action and nothing after it."""
+        self._ticks.cancel()
+        command = self._gate.deactivate(self._now())
+        if command is not None and not self._dry_run:
+            self._adapter.publish(command, self._now())
+            self._adapter.flush()
+        self._report(Decision(Mode.INACTIVE, '', None))
+
+    def _declare_dry_run(self) -> bool:
+        """Declare the one parameter whose default stands in the contract."""
+        if not self.has_parameter('dry_run'):
+            self.declare_parameter('dry_run', self._contract.dry_run, ParameterDescriptor(
+                description='Compute and report, command nothing; default: as the contract says',
+                read_only=True))
+        return bool(self.get_parameter('dry_run').value)
+
+    def _now(self) -> float:
+        return float(self.get_clock().now().nanoseconds * 1e-9)
+
+    def _on_chunk(self, message: JointTrajectory) -> None:
+        reason = self._gate.offer(incoming_chunk(message), self._now())
+        if reason is not None and self.is_active:
+            self.get_logger().warning(f'chunk rejected: {reason}', throttle_duration_sec=1.0)
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        position, quaternion = pose_values(message)
+        self._gate.add_pose(seconds(message.header.stamp), position, quaternion,
+                            message.header.frame_id)
+
+    def _on_estop(self, message: Bool) -> None:
+        self._gate.estop.update(message.data)
+        if message.data and self.is_active:
+            self._on_tick()
+
+    def _on_reset_estop(self, request: Trigger.Request,
+                        response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = self._gate.reset_estop(self._now())
+        self.get_logger().info(f'reset_estop: {response.message}')
+        return response
+
+    def _on_tick(self) -> None:
+        now = self._now()
+        decision = self._gate.tick(now)
+        if decision.command is not None and not self._dry_run:
+            self._adapter.publish(decision.command, now)
+        self._report(decision)
+
+    def _report(self, decision: Decision) -> None:
+        """Publish the state, and the diagnostics, when the mode changes."""
+        changed = decision.mode != self._decision.mode
+        self._decision = decision
+        state = decision.mode.value
+        if decision.mode in (Mode.HOLDING, Mode.ESTOPPED):
+            state = f'{state}: {kind(decision.reason)}'
+        if self._dry_run:
+            state = f'dry_run {state}'
+        if state != self._published_state:
+            self._published_state = state
+            self._state.publish(String(data=state))
+            self.get_logger().info(state)
+        if changed:
+            self._publish_diagnostics()
+
+    def _publish_diagnostics(self) -> None:
+        gate, decision = self._gate, self._decision
+        values = {'mode': decision.mode.value, 'dry_run': self._dry_run,
+                  'robot': self._contract.robot,
+                  **latency_values('capture to command', gate.capture_to_command.summary()),
+                  **dict(sorted(gate.counters.items()))}
+        summary = f'{self._published_state}'
+        if decision.reason and decision.mode != Mode.EXECUTING:
+            summary = f'{decision.mode.value}: {decision.reason}'
+        self._diagnostics.publish(diagnostics_message(
+            self._now(), self.get_fully_qualified_name().lstrip('/'), LEVELS[decision.mode],
+            summary, values))
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the gate in this process; return the exit code."""
+    return run_node(CommandGateNode, args, autostart=lambda node: node.parameters.autostart)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lifecycle, start and end that the managed nodes share."""
+
+from collections.abc import Callable
+import traceback
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from vla_drop_ros.errors import VlaDropError
+
+
+class ManagedNode(LifecycleNode):  # type: ignore[misc]
+    """A lifecycle node whose hooks may raise, and which always ends with ``deactivate``.
+
+    Subclasses override ``configure``, ``activate``, ``deactivate`` and ``release``. A hook that
+    raises VlaDropError fails its transition with the message; anything else goes to error
+    processing with a traceback.
+    """
+
+    def __init__(self, name: str, **options: Any) -> None:
+        """Create the node; ``options`` go to rclpy."""
+        super().__init__(name, **options)
+        self.is_active = False
+        self.failure = ''
+        self._owned: list[Callable[[], object]] = []
+
+    def configure(self) -> None:
+        """Create what the node needs; raise VlaDropError to refuse."""
+
+    def activate(self) -> None:
+        """Begin to act."""
+
+    def deactivate(self) -> None:
+        """Cease to act; the publishers still work."""
+
+    def release(self) -> None:
+        """Give back what ``configure`` took, beyond the owned entities."""
+
+    def own(self, destroy: Callable[[Any], object], entity: Any) -> Any:
+        """Remember how to destroy an entity at clean-up, and return it."""
+        self._owned.append(lambda: destroy(entity))
+        return entity
+
+    def start(self) -> bool:
+        """Configure and activate without an outside lifecycle manager; return success."""
+        success = TransitionCallbackReturn.SUCCESS
+        return bool(self.trigger_configure() == success and self.trigger_activate() == success)
+
+    def close(self) -> None:
+        """End safely from any state; the safety action is the last thing published."""
+        if self.is_active:
+            self.trigger_deactivate()
+        self._release_all()
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run ``configure``; what it had created is released when it fails."""
+        result = self._guarded('configure', self.configure)
+        if result != TransitionCallbackReturn.SUCCESS:
+            self._release_all()
+        return result
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open the publishers, then run ``activate``."""
+        super().on_activate(state)
+        result = self._guarded('activate', self.activate)
+        self.is_active = result == TransitionCallbackReturn.SUCCESS
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run ``deactivate``, then close the publishers."""
+        self.is_active = False
+        result = self._guarded('deactivate', self.deactivate)
+        super().on_deactivate(state)
+        return result
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything."""
+        self._release_all()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Deactivate if active, and release everything."""
+        if self.is_active:
+            self.on_deactivate(state)
+        self._release_all()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and go back to unconfigured, from where a new configure may succeed."""
+        return self.on_shutdown(state)
+
+    def _release_all(self) -> None:
+        self._guarded('release', self.release)
+        while self._owned:
+            self._owned.pop()()
+
+    def _guarded(self, name: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
+        try:
+            hook()
+        except VlaDropError as error:
+            self.failure = str(error)
+            self.get_logger().error(f'{name} refused: {error}')
+            return TransitionCallbackReturn.FAILURE
+        except Exception as error:  # noqa: BLE001 - rclpy would swallow it without a word
+            self.failure = f'{type(error).__name__}: {error}'
+            self.get_logger().error(f'{name} failed:\n{traceback.format_exc()}')
+            return TransitionCallbackReturn.ERROR
+        self.failure = ''
+        return TransitionCallbackReturn.SUCCESS

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate between policy and robot: decides at every control tick what may be commanded.
+
+Faults and what happens (the pose adapter holds a pose, the twist adapter sends zero velocity):
+
+- no chunk, chunk ran out for ``dead_man`` seconds, empty chunk (the policy paused itself), pose
+  missing or older than its ``max_age``, e-stop: hold, and forget the chunk, so that only a fresh
+  chunk starts motion again. After an e-stop reset the chunk must also be captured after the reset.
+- hold means: the pose measured when the fault began is commanded at every tick until motion
+  resumes, also during an e-stop; with no fresh measurement the last command is held; before
+  either exists nothing is commanded. An arm that something else moved further than the step limit
+  is held where it is now, never pulled back. The gripper keeps its last width, never opens.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from vla_drop_ros.robot_contract import RobotContract
+from vla_drop_ros.runtime import rotation
+from vla_drop_ros.runtime.chunk_schedule import build_trajectory, ChunkSchedule, Target
+from vla_drop_ros.runtime.estop import EstopLatch
+from vla_drop_ros.runtime.latency import LatencyWindow
+from vla_drop_ros.runtime.pose import Pose, PoseHistory
+from vla_drop_ros.runtime.safety_limits import SafetyLimits
+from vla_drop_ros.runtime.watchdog import CLOCK_TOLERANCE, DeadMan, kind, stream_fault
+from vla_drop_ros.types import FloatArray, ROTATION_NAMES
+
+MAX_CHUNK_STEPS = 1000
+POSE_HISTORY = 5.0
+
+
+class Mode(Enum):
+    """What the gate is doing."""
+
+    INACTIVE = 'inactive'
+    EXECUTING = 'executing'
+    HOLDING = 'holding'
+    ESTOPPED = 'estopped'
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingChunk:
+    """A chunk as it came over the wire, nothing checked yet.
+
+    Attributes:
+        names: one per action dimension.
+        frame: frame the actions are expressed in.
+        stamp: capture time of the observation, [s].
+        times: end of each step after the stamp, [s].
+        actions: one row per step.
+
+    """
+
+    names: tuple[str, ...]
+    frame: str
+    stamp: float
+    times: Sequence[float]
+    actions: Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What goes to the robot.
+
+    Attributes:
+        pose: for position controllers, base frame.
+        linear: for velocity controllers, [m/s], shape (3,).
+        angular: for velocity controllers, [rad/s], shape (3,).
+        gripper: width [m]; None: no command.
+
+    """
+
+    pose: Pose
+    linear: FloatArray
+    angular: FloatArray
+    gripper: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of one tick; without a command nothing may be published."""
+
+    mode: Mode
+    reason: str
+    command: Command | None
+
+
+class CommandGate:
+    """Chunks, poses and the e-stop come in at any time; ``tick`` returns what to command."""
+
+    def __init__(self, contract: RobotContract, blend: float = 0.1) -> None:
+        """Guard the robot of a validated contract; fade new chunks in over ``blend`` seconds."""
+        self.counters: Counter[str] = Counter()
+        self.capture_to_command = LatencyWindow()
+        self.estop = EstopLatch()
+        self._contract = contract
+        self._limits = SafetyLimits(contract.limits)
+        self._schedule = ChunkSchedule(blend)
+        self._dead_man = DeadMan(contract.dead_man)
+        self._poses = PoseHistory(POSE_HISTORY)
+        self._active = False
+        self._oldest_stamp = -np.inf
+        self._timed_stamp: float | None = None
+        self._last: Pose | None = None
+        self._last_tick: float | None = None
+        self._hold: Pose | None = None
+        self._gripper: float | None = None
+        self._orientation: FloatArray | None = None
+        self._pause_reason = ''
+
+    def activate(self) -> None:
+        """Start from rest: whatever was commanded before is forgotten."""
+        self._active = True
+        self._last = self._hold = self._last_tick = self._orientation = None
+        self._pause_reason = ''
+        self._schedule.clear()
+
+    def deactivate(self, now: float) -> Command | None:
+        """Stop and return the safety action, which must be the last command on the wire."""
+        self._active = False
+        return self._holding(now)
+
+    def add_pose(self, stamp: float, position: Sequence[float], quaternion: Sequence[float],
+                 frame: str) -> None:
+        """Store a measured end-effector pose; unusable ones are counted, and thereby age."""
+        refused: str | None = 'pose in a foreign frame'
+        if frame == self._contract.base_frame:
+            pose = Pose(np.array(position, dtype=float),
+                        rotation.normalized(np.array(quaternion, dtype=float)))
+            refused = self._poses.add(stamp, pose)
+        if refused:
+            self.counters[f'pose refused: {refused}'] += 1
+
+    def offer(self, chunk: IncomingChunk, now: float) -> str | None:
+        """Let a chunk take over from ``now`` [s] on; return why it was rejected, or None."""
+        if self._active and not chunk.actions:
+            self._pause()
+            return None
+        reason = self._reject(chunk, now) if self._active else 'the gate is not active'
+        measured = self._poses.at(chunk.stamp, self._contract.pose.max_age)
+        if reason is None and measured is None:
+            reason = f'no measured pose near its stamp ({chunk.stamp:.3f})'
+        if reason is not None or measured is None:
+            self.counters[f'chunk rejected: {kind(str(reason))}'] += 1
+            return reason
+        self._schedule.accept(build_trajectory(
+            chunk.names, chunk.stamp, np.array(chunk.times, dtype=float),
+            np.array(chunk.actions, dtype=float), self._contract.action.reference,
+            self._reference(chunk.names, measured)), now)
+        self._oldest_stamp = chunk.stamp
+        self._pause_reason = ''
+        self.counters['chunks accepted'] += 1
+        return None
+
+    def tick(self, now: float) -> Decision:
+        """Decide what to command at ``now`` [s]."""
+        if not self._active:
+            return Decision(Mode.INACTIVE, '', None)
+        fault = self._fault(now)
+        target = self._schedule.target(now)
+        measured = self._poses.newest
+        if fault is None and target is not None and measured is not None:
+            return self._execute(target, measured, now)
+        mode = Mode.ESTOPPED if self.estop.latched else Mode.HOLDING
+        self.counters[f'ticks {mode.value}'] += 1
+        return Decision(mode, fault or 'no action chunk', self._holding(now))
+
+    def reset_estop(self, now: float) -> tuple[bool, str]:
+        """Release the latch; only chunks captured after ``now`` [s] move the robot again."""
+        released, message = self.estop.reset()
+        if released:
+            self._oldest_stamp = max(self._oldest_stamp, now)
+        return released, message
+
+    def _fault(self, now: float) -> str | None:
+        if self.estop.latched:
+            return 'e-stop engaged; release it, then call the reset_estop service'
+        pose = stream_fault('end-effector pose', self._poses.newest_stamp, now,
+                            self._contract.pose.max_age)
+        return pose or self._pause_reason or self._dead_man.fault(self._schedule.end, now)
+
+    def _pause(self) -> None:
+        """Take an empty chunk as the policy's wish to stop at once."""
+        self._schedule.clear()
+        self._pause_reason = 'the policy paused'
+        self.counters['pauses'] += 1
+
+    def _reference(self, names: Sequence[str], measured: Pose) -> Pose:
+        """Return the pose a chunk starts from; an orientation nobody commands does not creep."""
+        if self._orientation is None or any(name in names for name in ROTATION_NAMES):
+            self._orientation = measured.quaternion
+        return Pose(measured.position, self._orientation)
+
+    def _reject(self, chunk: IncomingChunk, now: float) -> str | None:
+        contract = self._contract
+        unknown_names = [name for name in chunk.names if name not in contract.action.names]
+        if unknown_names or not chunk.names or len(set(chunk.names)) != len(chunk.names):
+            return f'names do not fit the robot ({list(chunk.names)})'
+        if chunk.frame != contract.action.frame:
+            return f'frame does not fit the robot ({chunk.frame!r})'
+        return self._reject_numbers(chunk) or self._reject_stamp(chunk.stamp, now)
+
+    @staticmethod
+    def _reject_numbers(chunk: IncomingChunk) -> str | None:
+        if len(chunk.actions) != len(chunk.times) or len(chunk.actions) > MAX_CHUNK_STEPS:
+            return f'wrong length ({len(chunk.actions)} steps, {len(chunk.times)} times)'
+        if any(len(row) != len(chunk.names) for row in chunk.actions):
+            return f'wrong length (a step does not have {len(chunk.names)} numbers)'
+        if not np.isfinite(np.array(chunk.actions, dtype=float)).all():
+            return 'not finite'
+        times = np.concatenate([[0.0], chunk.times])
+        if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+            return 'times do not increase from 0'
+        return None
+
+    def _reject_stamp(self, stamp: float, now: float) -> str | None:
+        age = now - stamp
+        if self.estop.latched:
+            return 'e-stop engaged'
+        if not np.isfinite(stamp) or age < -CLOCK_TOLERANCE:
+            return f'stamp in the future (by {-age:.2f} s)'
+        if age > self._contract.dead_man:
+            return f'too old ({age:.2f} s, dead_man {self._contract.dead_man:.2f} s)'
+        if stamp <= self._oldest_stamp:
+            return 'not newer than the current chunk, the activation or the e-stop reset'
+        return None
+
+    def _execute(self, target: Target, measured: Pose, now: float) -> Decision:
+        previous = self._last or measured
+        dt = self._elapsed(now)
+        if not target.is_finite:  # a broken invariant: chunks and poses were checked on arrival
+            return Decision(Mode.HOLDING, 'target is not finite', self._holding(now))
+        limited = self._limits.apply(target, previous, measured, dt)
+        for cause in limited.causes:
+            self.counters[f'limited by {cause}'] += 1
+        self.counters['ticks executing'] += 1
+        self._time_first_command(now)
+        pose = limited.target.pose
+        if limited.target.gripper is not None:
+            self._gripper = limited.target.gripper
+        rate = 1.0 / dt if dt > 0 else 0.0
+        command = Command(
+            pose, self._limits.inward((pose.position - previous.position) * rate,
+                                      measured.position),
+            rotation.between(previous.quaternion, pose.quaternion) * rate, self._gripper)
+        self._last, self._last_tick, self._hold = pose, now, None
+        reason = ', '.join(f'limited by {cause}' for cause in limited.causes)
+        return Decision(Mode.EXECUTING, reason, command)
+
+    def _elapsed(self, now: float) -> float:
+        """Return seconds since the last tick, at most two periods: a late tick earns no jump."""
+        period = 1.0 / self._contract.control_rate
+        elapsed = period if self._last_tick is None else now - self._last_tick
+        return min(max(elapsed, 0.0), 2.0 * period)
+
+    def _holding(self, now: float) -> Command | None:
+        """Return the command that holds, and forget the chunk."""
+        self._schedule.clear()
+        pose, measured = self._hold, self._poses.newest
+        if stream_fault('pose', self._poses.newest_stamp, now, self._contract.pose.max_age):
+            pose = pose or self._last
+        elif measured is not None and (pose is None or self._was_moved(pose, measured)):
+            pose, self._orientation = measured, None
+        self._last = self._hold = pose
+        self._last_tick = now
+        return Command(pose, np.zeros(3), np.zeros(3), self._gripper) if pose else None
+
+    def _was_moved(self, hold: Pose, measured: Pose) -> bool:
+        distance = np.linalg.norm(measured.position - hold.position)
+        return bool(distance > self._contract.limits.step)
+
+    def _time_first_command(self, now: float) -> None:
+        stamp = self._schedule.stamp
+        if stamp is not None and stamp != self._timed_stamp:
+            self._timed_stamp = stamp
+            self.capture_to_command.add(now - stamp)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ages from header stamps: what is missing, late, or from another clock, in words.
+
+In every reason, what changes from moment to moment stands in parentheses; ``kind`` cuts it off.
+"""
+
+CLOCK_TOLERANCE = 0.1
+"""How far ahead of the node's clock a stamp may lie, [s]."""
+
+
+def kind(reason: str) -> str:
+    """Return the part of a reason that stays the same while the fault lasts."""
+    return reason.split(' (')[0]
+
+
+def stream_fault(name: str, stamp: float | None, now: float, max_age: float) -> str | None:
+    """Return why a stream cannot be used at ``now``, or None when it can.
+
+    Args:
+        name: what the operator calls it.
+        stamp: newest header stamp, [s]; None before the first message.
+        now: node clock, [s].
+        max_age: oldest age still used, [s].
+
+    """
+    if stamp is None:
+        return f'{name} never received'
+    age = now - stamp
+    if age > max_age:
+        return f'{name} too old ({age:.2f} s, limit {max_age:.2f} s)'
+    if age < -CLOCK_TOLERANCE:
+        return (f'{name} stamped in the future: sender and receiver use different clocks '
+                f'({-age:.2f} s; check use_sim_time and time synchronisation)')
+    return None
+
+
+class DeadMan:
+    """Fires when no usable chunk has covered the present for ``timeout`` seconds."""
+
+    def __init__(self, timeout: float) -> None:
+        """Take the contract's dead-man time, [s]."""
+        self._timeout = timeout
+
+    def fault(self, end: float | None, now: float) -> str | None:
+        """Return why nothing may be executed at ``now``, or None.
+
+        Args:
+            end: when the chunk in force runs out, [s]; None without a chunk. The last pose of a
+                chunk stands still for the dead-man time after its end, then the fault action runs.
+            now: node clock, [s].
+
+        """
+        if end is None:
+            return 'no action chunk'
+        if now - end > self._timeout:
+            return f'no usable chunk ({now - end:.2f} s, dead_man {self._timeout:.2f} s)'
+        return None
