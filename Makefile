@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make` alone says what there is; every target sets the machine up by itself first.
+VENV ?= .venv
+PYTHON ?=
+BIN := $(VENV)/bin
+export VENV PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lint test clean
+
+help:  ## what there is (this text)
+	@echo 'vla_drop_ros: prune a VLA, run it on a robot safely, prove that it is no worse.'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@echo
+	@echo 'The first of them installs what is missing into $(VENV) (minutes); later ones start at once.'
+	@echo 'Afterwards: . $(BIN)/activate && vla_drop --help'
+
+setup:  ## virtual environment, torch, MuJoCo, ROS 2 wheels, system packages
+	@tools/setup_environment.sh
+
+demo: setup  ## watch the VLA follow instructions, full size against pruned; report in output/
+	@$(BIN)/vla_drop demo
+
+lint: setup  ## style and types
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+test: lint  ## all that CI runs: lint, a short demo, every test
+	$(BIN)/vla_drop demo --quick
+	$(BIN)/python -m pytest
+
+clean:  ## remove what these commands made, the environment too
+	rm -rf $(VENV) build install log output *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
