@@ -18,6 +18,7 @@ from trajectory_msgs.msg import JointTrajectory
 from vla_drop_ros.nodes.command_adapters import CommandAdapter, create_adapter
 from vla_drop_ros.nodes.managed_node import ManagedNode
 from vla_drop_ros.nodes.messages import (
+    clock_seconds,
     diagnostics_message,
     incoming_chunk,
     latency_values,
@@ -97,9 +98,9 @@ class CommandGateNode(ManagedNode):
     def deactivate(self) -> None:
         """Send the safety action and nothing after it."""
         self._ticks.cancel()
-        command = self._gate.deactivate(self._now())
+        command = self._gate.deactivate(clock_seconds(self))
         if command is not None and not self._dry_run:
-            self._adapter.publish(command, self._now())
+            self._adapter.publish(command, clock_seconds(self))
             self._adapter.flush()
         self._report(Decision(Mode.INACTIVE, '', None))
 
@@ -111,11 +112,8 @@ class CommandGateNode(ManagedNode):
                 read_only=True))
         return bool(self.get_parameter('dry_run').value)
 
-    def _now(self) -> float:
-        return float(self.get_clock().now().nanoseconds * 1e-9)
-
     def _on_chunk(self, message: JointTrajectory) -> None:
-        reason = self._gate.offer(incoming_chunk(message), self._now())
+        reason = self._gate.offer(incoming_chunk(message), clock_seconds(self))
         if reason is not None and self.is_active:
             self.get_logger().warning(f'chunk rejected: {reason}', throttle_duration_sec=1.0)
 
@@ -131,12 +129,12 @@ class CommandGateNode(ManagedNode):
 
     def _on_reset_estop(self, request: Trigger.Request,
                         response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message = self._gate.reset_estop(self._now())
+        response.success, response.message = self._gate.reset_estop(clock_seconds(self))
         self.get_logger().info(f'reset_estop: {response.message}')
         return response
 
     def _on_tick(self) -> None:
-        now = self._now()
+        now = clock_seconds(self)
         decision = self._gate.tick(now)
         if decision.command is not None and not self._dry_run:
             self._adapter.publish(decision.command, now)
@@ -168,8 +166,8 @@ class CommandGateNode(ManagedNode):
         if decision.reason and decision.mode != Mode.EXECUTING:
             summary = f'{decision.mode.value}: {decision.reason}'
         self._diagnostics.publish(diagnostics_message(
-            self._now(), self.get_fully_qualified_name().lstrip('/'), LEVELS[decision.mode],
-            summary, values))
+            clock_seconds(self), self.get_fully_qualified_name().lstrip('/'),
+            LEVELS[decision.mode], summary, values))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from vla_drop_ros.errors import VlaDropError
 
 
-class ManagedNode(LifecycleNode):  # type: ignore[misc]
+class ManagedNode(LifecycleNode):
     """A lifecycle node whose hooks may raise, and which always ends with ``deactivate``.
 
     Subclasses override ``configure``, ``activate``, ``deactivate`` and ``release``. A hook that

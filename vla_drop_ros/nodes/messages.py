@@ -7,6 +7,7 @@ from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped, TwistStamped
 import numpy as np
+from rclpy.node import Node
 from std_msgs.msg import Float64MultiArray, Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -20,6 +21,11 @@ NANOSECONDS = 1_000_000_000
 def seconds(time: Time | Duration) -> float:
     """Return a stamp or duration in [s]."""
     return float(time.sec + time.nanosec / NANOSECONDS)
+
+
+def clock_seconds(node: Node) -> float:
+    """Return the time of the node's clock, [s]."""
+    return float(node.get_clock().now().nanoseconds / NANOSECONDS)
 
 
 def time_message(stamp: float) -> Time:

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Camera images, robot state and an instruction in, action chunks out.
+
+Callbacks store and return; a thread infers, another one loads. Torch is imported by the policy
+registry when the first checkpoint is loaded, and nowhere else.
+"""
+
+from collections.abc import Callable
+from functools import partial
+import os
+import sys
+import threading
+
+from geometry_msgs.msg import PoseStamped
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.context import Context
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float64, String
+from trajectory_msgs.msg import JointTrajectory
+
+from vla_drop_ros.errors import CheckpointError, VlaDropError
+from vla_drop_ros.nodes.images import rgb_from
+from vla_drop_ros.nodes.managed_node import ManagedNode
+from vla_drop_ros.nodes.messages import (
+    chunk_message,
+    clock_seconds,
+    joint_values,
+    pause_message,
+    pose_values,
+    seconds,
+)
+from vla_drop_ros.nodes.parameters import declare
+from vla_drop_ros.nodes.policy_report import PolicyReport
+from vla_drop_ros.nodes.policy_settings import check_checkpoint, PolicyParameters
+from vla_drop_ros.nodes.process import run_node
+from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATE, STATUS
+from vla_drop_ros.policies.registry import load_policy
+from vla_drop_ros.robot_contract import load_contract, RobotContract
+from vla_drop_ros.runtime.observation_sync import ObservationSync, state_vector
+from vla_drop_ros.runtime.policy_worker import Infers, PolicyWorker
+from vla_drop_ros.runtime.replanning import Replanner, Request
+from vla_drop_ros.types import ActionChunk, Observation
+
+STOP_TIMEOUT = 5.0
+Load = Callable[[str], Infers]
+Check = Callable[[str, RobotContract | None], None]
+
+
+
+class PolicyNode(ManagedNode):
+    """Runs one checkpoint, swaps it on request, and says what it waits for."""
+
+    _worker: PolicyWorker[Request[Image]] | None = None
+    _contract: RobotContract | None = None
+
+    def __init__(self, context: Context | None = None, overrides: list[Parameter] | None = None,
+                 load: Load | None = None, check: Check = check_checkpoint) -> None:
+        """Declare the parameters; everything else waits for ``configure``."""
+        super().__init__('policy_node', context=context, parameter_overrides=overrides)
+        self.parameters = declare(self, PolicyParameters)
+        self._load = load or partial(load_policy, device=self.parameters.device,
+                                     threads=self.parameters.threads or None)
+        self._check = check
+        self._publishing = threading.RLock()
+        self._load_ended = threading.Event()
+        self._active_path = ''
+        self._reverting = False
+        self._report = PolicyReport(self)
+        self._active_checkpoint = self.create_publisher(String, '~/checkpoint', LATCHED)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+
+    def configure(self) -> None:
+        """Read the contract, create the interfaces it names, load and warm up the checkpoint."""
+        self._contract = contract = load_contract(self.parameters.robot)
+        path = str(self.get_parameter('checkpoint').value)
+        self._check(path, contract)
+        self._sync: ObservationSync[Image] = ObservationSync(contract)
+        self._replanner = Replanner(self._sync, self.parameters.replan_period)
+        if self.parameters.instruction:
+            self._replanner.instruct(self.parameters.instruction)
+        self._load_ended.clear()
+        self._worker = PolicyWorker(self._load, self._observe, self)
+        self._worker.request_load(path)
+        self._subscribe(contract)
+        self._chunks = self._publisher(JointTrajectory, '~/action_chunk', COMMAND)
+        self._latencies = self._publisher(Float64, '~/latency', STATUS)
+        self._load_ended.wait()
+        if not self._active_path:
+            raise CheckpointError(self._report.load_failure)
+        self._ticks = self.own(self.destroy_timer, self.create_timer(
+            1.0 / contract.control_rate, self._on_tick, autostart=False))
+        self.own(self.destroy_timer, self.create_timer(
+            1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)))
+
+    def activate(self) -> None:
+        """Answer from now on."""
+        self._replanner.restart()
+        self._ticks.reset()
+
+    def deactivate(self) -> None:
+        """Send the empty chunk, so that the gate holds at once."""
+        self._ticks.cancel()
+        self._pause()
+
+    def release(self) -> None:
+        """End the threads and free the memory of the policy."""
+        worker, self._worker = self._worker, None
+        self._active_path = ''
+        if worker is not None and not worker.stop(STOP_TIMEOUT):
+            self.get_logger().warning('an inference or a load is still running at the end')
+
+    def on_chunk(self, chunk: ActionChunk, work: Request[Image]) -> None:
+        """Publish a chunk, unless the robot has been asked to do something else meanwhile."""
+        with self._publishing:
+            if not self.is_active or work.episode != self._replanner.episode:
+                self._report.chunk_dropped()
+                return
+            self._chunks.publish(chunk_message(chunk))
+            latency = clock_seconds(self) - chunk.stamp
+            self._latencies.publish(Float64(data=latency))
+        self._report.chunk_published(latency, chunk.latency)
+
+    def on_policy(self, policy: Infers, path: str) -> None:
+        """Tell everybody which checkpoint answers now."""
+        self._active_path = path
+        self._report.loaded(policy.checkpoint)
+        self._active_checkpoint.publish(String(data=policy.checkpoint))
+        self.get_logger().info(f'checkpoint {policy.checkpoint} from {path!r} answers from now on')
+        self._load_ended.set()
+
+    def on_load_failed(self, path: str, reason: str) -> None:
+        """Keep the checkpoint that runs, and say so."""
+        self._report.load_failed(path, reason, self._active_path)
+        self._load_ended.set()
+
+    def on_infer_failed(self, reason: str) -> None:
+        """Count and name a failed inference; the gate holds when there is no chunk."""
+        self._report.inference_failed(reason)
+
+    def _subscribe(self, contract: RobotContract) -> None:
+        streams: list[tuple[type, str, Callable[..., None], QoSProfile]] = [
+            (Image, stream.topic, partial(self._on_image, key), IMAGE)
+            for key, stream in contract.cameras.items()]
+        streams.append((PoseStamped, contract.pose.topic, self._on_pose, STATE))
+        streams.append((String, 'instruction', self._on_instruction, LATCHED))
+        if contract.joints is not None:
+            streams.append((JointState, contract.joints.topic, self._on_joints, STATE))
+        for message, topic, callback, qos in streams:
+            self.own(self.destroy_subscription,
+                     self.create_subscription(message, topic, callback, qos))
+
+    def _on_image(self, key: str, message: Image) -> None:
+        self._sync.add_image(key, seconds(message.header.stamp), message)
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        self._sync.add_pose(seconds(message.header.stamp), *pose_values(message),
+                            message.header.frame_id)
+
+    def _on_joints(self, message: JointState) -> None:
+        self._sync.add_joints(seconds(message.header.stamp),
+                              joint_values(message.name, message.position))
+
+    def _on_instruction(self, message: String) -> None:
+        with self._publishing:
+            moves = self._replanner.instruct(message.data)
+            if not moves:
+                self._pause()
+        if self._worker is not None:
+            self._worker.request_reset()
+        self.get_logger().info(f'instruction: {message.data!r}')
+
+    def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Accept a checkpoint that fits, and have it loaded; refuse any other with the reason."""
+        for changed in parameters:
+            if changed.name == 'checkpoint' and not self._reverting:
+                try:
+                    self._check(changed.value, self._contract)
+                except VlaDropError as error:
+                    return SetParametersResult(successful=False, reason=str(error))
+                if self._worker is not None:
+                    self._report.load_failure = ''
+                    self._worker.request_load(changed.value)
+        return SetParametersResult(successful=True)
+
+    def _on_tick(self) -> None:
+        worker, policy = self._worker, self._worker.policy if self._worker else None
+        if worker is None or policy is None or not worker.is_idle:
+            return
+        request = self._replanner.request(
+            clock_seconds(self), policy.spec, policy.cameras, policy.state_names)
+        if request is not None:
+            worker.submit(request)
+
+    def _observe(self, policy: Infers, work: Request[Image]) -> Observation:
+        """Build what the policy sees; runs in the inference thread."""
+        assert self._contract is not None
+        images = {key: rgb_from(message) for key, message in work.snapshot.images.items()}
+        state = state_vector(work.snapshot, policy.state_names, self._contract)
+        return Observation(work.snapshot.stamp, images, state, work.instruction)
+
+    def _pause(self) -> None:
+        with self._publishing:
+            frame = self._contract.action.frame if self._contract else ''
+            self._chunks.publish(pause_message(clock_seconds(self), frame))
+
+    def _publish_diagnostics(self) -> None:
+        """Look at the streams even when nothing is asked, so that a missing camera shows early."""
+        policy = self._worker.policy if self._worker else None
+        if policy is None:
+            return
+        if self._replanner.waiting or not self.is_active:
+            self._replanner.observe(clock_seconds(self), policy.cameras, policy.state_names)
+        self._report.publish(self._replanner, self.is_active)
+        wanted = self.get_parameter('checkpoint').value
+        if self._report.load_failure and wanted != self._active_path:
+            self._reverting = True  # the parameter says what runs, not what was wished for
+            self.set_parameters([Parameter('checkpoint', value=self._active_path)])
+            self._reverting = False
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the policy in this process; return the exit code."""
+    # Before torch is imported; threads that spin would starve the others for tens of ms.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+    return run_node(PolicyNode, args, autostart=lambda node: node.parameters.autostart)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
