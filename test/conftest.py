@@ -2,6 +2,7 @@
 """Tiny random checkpoints for the tests that need one: real classes, a few thousand numbers."""
 
 from collections.abc import Callable
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 
 from vla_drop_ros.types import ActionSpec, CameraSpec, Observation
+
+# MuJoCo chooses how to render when it is imported, by whichever test comes first.
+os.environ.setdefault('MUJOCO_GL', 'egl')
 
 WORDS = ('put', 'the', 'red', 'blue', 'cube', 'in', 'left', 'right', 'bin')
 STATE_NAMES = ('ee.x', 'ee.y', 'ee.z', 'gripper.width')

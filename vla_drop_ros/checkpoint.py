@@ -34,8 +34,8 @@ from vla_drop_ros.manifest import (
 )
 
 __all__ = [
-    'Manifest', 'checkpoint_hash', 'load_checkpoint', 'load_manifest', 'save_checkpoint',
-    'stack_of', 'verify', 'write_manifest']
+    'Manifest', 'checkpoint_hash', 'load_checkpoint', 'load_manifest', 'refuse_existing',
+    'save_checkpoint', 'stack_of', 'verify', 'write_manifest']
 
 _MODEL_CLASSES = {
     'pi0': 'PI0ForConditionalGeneration',
@@ -53,6 +53,21 @@ def stack_of(parameter: str) -> str:
     if parameter.startswith(('model.dit.', 'embed_action_time.', 'action_out_proj.')):
         return 'action'
     return 'other'
+
+
+def refuse_existing(folder: str | Path, force: bool) -> None:
+    """Raise CheckpointError if a checkpoint must not be written here.
+
+    ``force`` allows to replace a checkpoint, never a folder of another kind.
+    """
+    folder = Path(folder)
+    if folder.exists() and not force:
+        raise CheckpointError(
+            f'{str(folder)!r} exists already; choose another name or pass --force')
+    if folder.exists() and not (folder / MANIFEST_FILE).is_file():
+        raise CheckpointError(
+            f'{str(folder)!r} exists and is no checkpoint, it will not be replaced; choose '
+            'another name')
 
 
 def save_checkpoint(
@@ -122,6 +137,7 @@ def load_checkpoint(folder: str | Path) -> tuple[Any, Manifest]:
 def _build(folder: Path, family: str) -> Any:
     """Build the model from the folder; transformers only warns where this raises."""
     try:
+        from safetensors import SafetensorError
         import torch
         import transformers
     except ModuleNotFoundError as error:
@@ -134,16 +150,14 @@ def _build(folder: Path, family: str) -> Any:
             raise CheckpointError(
                 f'checkpoint {str(folder)!r}: {CONFIG_FILE} says model_type {found!r}, the '
                 f'manifest says family {family!r}; one of the two files is from another folder')
-        model, report = getattr(transformers, _MODEL_CLASSES[family]).from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32,
-            output_loading_info=True)
+        with _no_progress_bars():
+            model, report = getattr(transformers, _MODEL_CLASSES[family]).from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32,
+                output_loading_info=True)
     except (OSError, ValueError, RuntimeError, AttributeError) as error:
         raise CheckpointError(
             f'checkpoint {str(folder)!r} cannot be loaded as {family}: {error}') from error
-    except Exception as error:
-        # safetensors' own error derives from Exception alone.
-        if type(error).__name__ != 'SafetensorError':
-            raise
+    except SafetensorError as error:
         raise CheckpointError(
             f'checkpoint {str(folder)!r}: {WEIGHTS_FILE} is not a whole safetensors file '
             f'({error}); copy it again') from error
@@ -172,7 +186,21 @@ def _sizes(model: Any) -> dict[str, tuple[int, int]]:
 
 
 def _write_model(folder: Path, model: Any) -> None:
-    model.save_pretrained(folder, max_shard_size='1TB')
+    with _no_progress_bars():
+        model.save_pretrained(folder, max_shard_size='1TB')
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Keep transformers from drawing bars for what takes a moment."""
+    from transformers.utils import logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _git_commit() -> str:
@@ -188,13 +216,7 @@ def _git_commit() -> str:
 @contextmanager
 def _whole_or_nothing(folder: Path, force: bool) -> Iterator[Path]:
     """Yield a temporary folder that takes the name ``folder`` only if the block succeeds."""
-    if folder.exists() and not force:
-        raise CheckpointError(
-            f'{str(folder)!r} exists already; choose another name or pass --force')
-    if folder.exists() and not (folder / MANIFEST_FILE).is_file():
-        raise CheckpointError(
-            f'{str(folder)!r} exists and is no checkpoint, it will not be replaced; choose '
-            'another name')
+    refuse_existing(folder, force)
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f'.{folder.name}.', dir=folder.parent))
     try:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from vla_drop_ros.errors import CheckpointError, ObservationError
+from vla_drop_ros.manifest import Manifest
 from vla_drop_ros.policies import pi0
 from vla_drop_ros.policies.registry import load_policy
 from vla_drop_ros.types import CameraSpec, Observation
@@ -17,11 +18,21 @@ from vla_drop_ros.types import CameraSpec, Observation
 Observe = Callable[..., Observation]
 
 
+@pytest.fixture(scope='module')
+def loaded(tmp_path_factory: pytest.TempPathFactory,
+           write_tiny: Callable[..., Manifest]) -> pi0.Pi0Policy:
+    """Return one loaded tiny checkpoint for the whole file."""
+    folder = tmp_path_factory.mktemp('policies') / 'tiny'
+    write_tiny(folder)
+    policy = load_policy(folder, device='cpu')
+    assert isinstance(policy, pi0.Pi0Policy)
+    return policy
+
+
 @pytest.fixture
-def policy(tiny_checkpoint: Path) -> pi0.Pi0Policy:
-    """Return the loaded tiny checkpoint."""
-    loaded = load_policy(tiny_checkpoint, device='cpu')
-    assert isinstance(loaded, pi0.Pi0Policy)
+def policy(loaded: pi0.Pi0Policy) -> pi0.Pi0Policy:
+    """Return the policy as if it were freshly loaded."""
+    loaded.reset()
     return loaded
 
 
@@ -73,12 +84,14 @@ def test_batch_equals_single_calls(policy: pi0.Pi0Policy, observe: Observe) -> N
 def test_traced_graph_follows_every_input(policy: pi0.Pi0Policy, observe: Observe) -> None:
     """One graph serves other images, states and words: nothing of the first call is baked in."""
     noise = np.random.default_rng(1).standard_normal((4, 4))
+    samplers = set()
     for seed, text in ((1, 'blue bin'), (2, 'put the red cube in the right bin')):
         inputs, _ = policy.prepare([observe(seed, text)], noise[None])
         with torch.inference_mode():
-            assert torch.allclose(
-                policy._sampler(inputs)(*inputs), policy._sample(*inputs), atol=1e-5)
-    assert len(policy._traced) == 1
+            sampler = policy._sampler(inputs)
+            assert torch.allclose(sampler(*inputs), policy._sample(*inputs), atol=1e-5)
+        samplers.add(id(sampler))
+    assert len(samplers) == 1
 
 
 def test_untraceable_model_still_runs(policy: pi0.Pi0Policy, observe: Observe,
@@ -90,7 +103,7 @@ def test_untraceable_model_still_runs(policy: pi0.Pi0Policy, observe: Observe,
     noise = np.zeros((4, 4))
     expected = policy.infer(observe(), noise)
     monkeypatch.setattr(torch.jit, 'trace', refuse)
-    policy._traced.clear()
+    monkeypatch.setattr(policy, '_traced', {})
     with caplog.at_level(logging.WARNING):
         assert np.allclose(policy.infer(observe(), noise).actions, expected.actions, atol=1e-5)
     assert 'untraced' in caplog.text

@@ -146,12 +146,13 @@ class Pi0Policy:
 
     def warm_up(self) -> None:
         """Trace and run once, so that the first real chunk is as fast as the others."""
+        vocabulary: dict[str, int] = self.tokenizer.get_vocab()
         observation = Observation(
             stamp=0.0,
             images={key: np.zeros((size.height, size.width, 3), np.uint8)
                     for key, size in self.cameras.items()},
             state=self.normalization.state.mean,
-            instruction=max(self.tokenizer.get_vocab(), key=self.tokenizer.get_vocab().get))
+            instruction=max(vocabulary, key=lambda word: vocabulary[word]))
         for _ in range(3):
             self.infer(observation)
         self.reset()
