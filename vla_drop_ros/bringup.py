@@ -18,7 +18,7 @@ from vla_drop_ros.shared_memory import available_bytes
 Value = bool | int | float | str
 
 SIMULATED_ROBOT = 'simulated_arm'
-TRANSPORT_SEGMENT = 32 * 2**20  # [bytes] of shared memory a process, as config/fastdds_shm.xml says
+TRANSPORT_SEGMENT = 32 * 2**20  # [bytes] a process, as config/fastdds_shm.xml says
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,7 @@ PICK_PLACE_ARGUMENTS = (
     Argument('checkpoint', 'reference',
              'policy checkpoint: a folder, or the name of one in models'),
     Argument('instruction', '', "what to do from the start; '' waits for the topic instruction"),
-    Argument('dry_run', 'contract', 'true: nothing is commanded; contract: as the contract says',
-             ('contract', 'true', 'false')),
+    Argument('dry_run', False, 'command nothing; a contract that says dry_run stays dry anyway'),
     Argument('simulator', 'auto', 'start the simulated arm; auto: if the contract is its own',
              ('auto', 'true', 'false')),
     Argument('device', 'auto', 'where the policy runs: auto, cpu, cuda, cuda:1 ...'),
@@ -139,7 +138,7 @@ def simulated_robot(*, publish_clock: bool = True, task: str = '', seed: int = 0
 
 
 def pick_place(*, robot: str = SIMULATED_ROBOT, checkpoint: str = 'reference',
-               instruction: str = '', dry_run: str = 'contract', simulator: str = 'auto',
+               instruction: str = '', dry_run: bool = False, simulator: str = 'auto',
                device: str = 'auto', threads: int = 1, namespace: str = '',
                **scene: Value) -> Graph:
     """Return policy and gate, and the simulated arm unless a real robot is there.
@@ -154,9 +153,8 @@ def pick_place(*, robot: str = SIMULATED_ROBOT, checkpoint: str = 'reference',
     simulate = contract.robot == SIMULATED_ROBOT if simulator == 'auto' else simulator == 'true'
     common: dict[str, Value] = {
         'use_sim_time': simulate, 'autostart': True, 'robot': str(contract_file)}
-    dry = {} if dry_run == 'contract' else {'dry_run': dry_run == 'true'}
-    gate = Node('command_gate', 'vla_drop_ros.nodes.command_gate_node', {**common, **dry},
-                stop_order=1)
+    gate = Node('command_gate', 'vla_drop_ros.nodes.command_gate_node',
+                {**common, 'dry_run': dry_run}, stop_order=1)
     policy = Node(
         'policy_node', 'vla_drop_ros.nodes.policy_node',
         {**common, 'checkpoint': str(find_checkpoint(checkpoint)), 'device': device,
@@ -219,8 +217,10 @@ def _find(given: str, folder: tuple[str, ...], suffix: str, kind: str,
                if entry.suffix == suffix and not entry.name.startswith('.')}
     if given in shipped:
         return shipped[given]
-    raise error(f'{unknown(kind, given, shipped)} Give the path of a '
-                f'{"file" if suffix else "folder"}, or one of these names')
+    what = 'file' if suffix else 'folder'
+    if not shipped:
+        raise error(f'{kind} {given!r} is not there; give the path of a {what}')
+    raise error(f'{unknown(kind, given, shipped)} Give the path of a {what}, or such a name')
 
 
 def process_environment(renders: bool = False, threads: int = 1) -> dict[str, str]:

@@ -81,7 +81,8 @@ def check_transformers() -> Check:
 
 def check_checkpoint(checkpoint: str = 'reference') -> Check:
     """Check that a checkpoint folder is there and describes itself."""
-    fix = 'give the folder of a checkpoint with --checkpoint, or make one: vla_drop reference train'
+    fix = ('give the folder of a checkpoint with --checkpoint, or make one: '
+           'vla_drop reference train')
     try:
         folder = find_checkpoint(checkpoint)
     except VlaDropError as error:
@@ -118,6 +119,7 @@ def nodes_on_domain(until: Iterable[str] = (), timeout: float = DISCOVERY_TIME) 
     """
     import rclpy
     from rclpy.context import Context
+    from rclpy.duration import Duration
     from rclpy.signals import SignalHandlerOptions
 
     context = Context()
@@ -129,7 +131,7 @@ def nodes_on_domain(until: Iterable[str] = (), timeout: float = DISCOVERY_TIME) 
     limit = time.monotonic() + timeout
     try:
         while time.monotonic() < limit and not seen & wanted:
-            node.get_clock().sleep_for(rclpy.duration.Duration(seconds=0.1))
+            node.get_clock().sleep_for(Duration(seconds=0.1), context)
             seen = {f'{space.rstrip("/")}/{name}'
                     for name, space in node.get_node_names_and_namespaces()
                     if name != me and not name.startswith('_')}

@@ -12,8 +12,8 @@ PACKAGE = 'vla_drop_ros'
 
 def share_folders() -> tuple[Path, ...]:
     """Return the folders that may hold config/, launch/ and models/, the nearest first."""
-    prefixes = [Path(prefix) for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
-                if prefix]
+    workspaces = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    prefixes = [Path(prefix) for prefix in workspaces if prefix]
     source = Path(__file__).resolve().parent.parent
     return (source, *(prefix / 'share' / PACKAGE for prefix in (*prefixes, Path(sys.prefix))))
 

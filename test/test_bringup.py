@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node graphs say exactly what is started, and refuse bad settings before anything is."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+import shlex
+
+import pytest
+import yaml
+
+from vla_drop_ros import bringup
+from vla_drop_ros.bringup import Argument, build, Graph, GRAPHS, Node
+from vla_drop_ros.errors import CheckpointError, ContractError, VlaDropError
+from vla_drop_ros.resources import share_path
+
+
+@pytest.fixture(autouse=True)
+def renderer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the probing of renderers."""
+    monkeypatch.setenv('MUJOCO_GL', 'egl')
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> str:
+    """Return a folder that stands for a checkpoint."""
+    folder = tmp_path / 'checkpoint'
+    folder.mkdir()
+    return str(folder)
+
+
+def node(graph: Graph, name: str) -> Node:
+    """Return a node by name."""
+    return next(one for one in graph.nodes if one.name == name)
+
+
+@pytest.mark.parametrize('name', GRAPHS)
+def test_arguments_are_those_that_the_builder_takes(name: str, checkpoint: str) -> None:
+    """Every declared argument, given as text, is accepted by the builder."""
+    settings = {argument.name: str(argument.default) for argument in GRAPHS[name].arguments}
+    if 'checkpoint' in settings:
+        settings['checkpoint'] = checkpoint
+    assert build(name, settings).nodes
+
+
+@pytest.mark.parametrize('name', GRAPHS)
+def test_arguments_say_what_they_do(name: str) -> None:
+    """Every argument has a description, and its default is one of its choices."""
+    for argument in GRAPHS[name].arguments:
+        assert argument.description
+        assert not argument.choices or argument.default in argument.choices
+
+
+def test_the_policy_stops_before_the_gate_and_the_gate_before_the_robot(checkpoint: str) -> None:
+    """So the last command on the wire is the gate's, and the arm is still there to obey it."""
+    graph = build('pick_place', {'checkpoint': checkpoint})
+    orders = [node(graph, name).stop_order
+              for name in ('policy_node', 'command_gate', 'simulated_robot')]
+    assert orders == sorted(set(orders))
+
+
+def test_everything_follows_the_simulated_clock(checkpoint: str) -> None:
+    """With the simulated arm the others use its clock; with a real robot nobody does."""
+    simulated = build('pick_place', {'checkpoint': checkpoint})
+    assert node(simulated, 'policy_node').parameters['use_sim_time'] is True
+    assert node(simulated, 'simulated_robot').parameters['publish_clock'] is True
+    real = build('pick_place', {'checkpoint': checkpoint, 'simulator': 'false'})
+    assert [one.name for one in real.nodes] == ['command_gate', 'policy_node']
+    assert node(real, 'command_gate').parameters['use_sim_time'] is False
+
+
+@pytest.mark.parametrize('text', ['true', 'false'])
+def test_dry_run_reaches_the_gate(checkpoint: str, text: str) -> None:
+    """The gate is the one that is told to command nothing."""
+    graph = build('pick_place', {'checkpoint': checkpoint, 'dry_run': text})
+    assert node(graph, 'command_gate').parameters['dry_run'] is (text == 'true')
+
+
+def test_command_line_keeps_types_and_odd_text() -> None:
+    """Values arrive as YAML of their type, so that text like 'true' or '' stays text."""
+    graph = Graph((Node('a', 'm', {'flag': True, 'text': "it's: true", 'none': '', 'x': 1.0}),),
+                  namespace='left')
+    words = graph.arguments(graph.nodes[0])
+    assert words[:6] == ['m', '--ros-args', '-r', '__node:=a', '-r', '__ns:=/left']
+    values = {word.split(':=', 1)[0]: yaml.safe_load(word.split(':=', 1)[1])
+              for word in words[6:] if word != '-p'}
+    assert values == {'flag': True, 'text': "it's: true", 'none': '', 'x': 1.0}
+    assert shlex.split(shlex.join(words)) == words
+    assert graph.full_names() == ('/left/a',)
+
+
+@pytest.mark.parametrize(('argument', 'text', 'why'), [
+    (Argument('speed', 1.0, ''), 'fast', 'a number'),
+    (Argument('seed', 1, ''), '1.5', 'a whole number'),
+    (Argument('publish_clock', True, ''), 'yes', 'true or false'),
+    (Argument('variant', 'nominal', '', ('nominal', 'hard')), 'nominl', 'nominal'),
+])
+def test_bad_values_are_named(argument: Argument, text: str, why: str) -> None:
+    """A value that does not parse is refused with its name and what is valid."""
+    with pytest.raises(VlaDropError, match=f'(?s){argument.name}.*{why}'):
+        argument.parse(text)
+
+
+def test_unknown_names_are_refused_with_the_valid_ones(checkpoint: str) -> None:
+    """Unknown graphs, arguments, robots and checkpoints are named, with what there is."""
+    with pytest.raises(VlaDropError, match='pick_place'):
+        build('pick_plaice', {})
+    with pytest.raises(VlaDropError, match=r'checkpont.*checkpoint'):
+        build('pick_place', {'checkpont': checkpoint})
+    with pytest.raises(ContractError, match=r'no_robot.*simulated_arm'):
+        build('pick_place', {'checkpoint': checkpoint, 'robot': 'no_robot'})
+    with pytest.raises(CheckpointError, match='/no/such'):
+        build('pick_place', {'checkpoint': '/no/such/folder'})
+
+
+def test_a_robot_may_be_given_as_a_file(checkpoint: str, tmp_path: Path) -> None:
+    """A contract somewhere else is found by its path, and a real robot gets no simulator."""
+    text = bringup.find_contract('simulated_arm').read_text(encoding='utf-8')
+    mine = tmp_path / 'mine.yaml'
+    mine.write_text(text.replace('robot: simulated_arm', 'robot: mine'), encoding='utf-8')
+    graph = build('pick_place', {'checkpoint': checkpoint, 'robot': str(mine)})
+    assert [one.name for one in graph.nodes] == ['command_gate', 'policy_node']
+    assert node(graph, 'command_gate').parameters['robot'] == str(mine)
+
+
+def test_user_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that the user has set are kept; the others get what the processes need."""
+    monkeypatch.setenv('OMP_NUM_THREADS', '7')
+    monkeypatch.delenv('FASTRTPS_DEFAULT_PROFILES_FILE', raising=False)
+    monkeypatch.setattr(bringup, 'available_bytes', lambda: 2**40)
+    environment = bringup.process_environment(threads=2)
+    assert environment['OMP_NUM_THREADS'] == '7'
+    assert environment['OMP_WAIT_POLICY'] == 'PASSIVE'
+    assert Path(environment['FASTRTPS_DEFAULT_PROFILES_FILE']).is_file()
+    assert 'MUJOCO_GL' not in environment
+    assert environment['PYTHONPATH'].split(os.pathsep)[0] == str(
+        Path(bringup.__file__).resolve().parent.parent)
+
+
+def test_little_shared_memory_keeps_the_default_transport(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container with 64 MB of shared memory our large segments would not fit."""
+    monkeypatch.delenv('FASTRTPS_DEFAULT_PROFILES_FILE', raising=False)
+    monkeypatch.setattr(bringup, 'available_bytes', lambda: 64 * 2**20)
+    assert 'FASTRTPS_DEFAULT_PROFILES_FILE' not in bringup.process_environment()
+
+
+def test_shared_memory_segment_is_as_the_profile_says() -> None:
+    """The size used for the decision is the size in the XML."""
+    text = share_path('config', 'fastdds_shm.xml').read_text(encoding='utf-8')
+    assert f'<segment_size>{bringup.TRANSPORT_SEGMENT}</segment_size>' in text
+
+
+@pytest.mark.parametrize('name', GRAPHS)
+def test_node_modules_and_parameter_files_exist(name: str, checkpoint: str) -> None:
+    """What a graph names is there to be started."""
+    settings = {'checkpoint': checkpoint} if name == 'pick_place' else {}
+    for one in build(name, settings).nodes:
+        assert importlib.util.find_spec(one.module) is not None
+        assert one.parameter_file is None or one.parameter_file.is_file()
+        json.dumps(dict(one.parameters))
