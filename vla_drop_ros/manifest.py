@@ -229,3 +229,19 @@ def checkpoint_hash(folder: str | Path) -> str:
     the manifest holds the hash of every file.
     """
     return load_manifest(folder).identity
+
+
+def block_counts(folder: str | Path) -> dict[str, int]:
+    """Return the blocks of each stack, as ``config.json`` records them."""
+    path = Path(folder) / CONFIG_FILE
+    try:
+        config = json.loads(path.read_text())
+        vlm = config.get('vlm_config', config)
+        parts = {'vision': vlm['vision_config'], 'language': vlm['text_config']}
+        if 'dit_config' in config:
+            parts['action'] = config['dit_config']
+        return {stack: int(part['num_hidden_layers']) for stack, part in parts.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f'{str(path)!r} does not state the depths of a pi0 or paligemma model: '
+            f'{error!r}; copy the folder again') from error
