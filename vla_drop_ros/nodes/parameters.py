@@ -9,7 +9,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 Parameters = TypeVar('Parameters')
-SUPPORTED = (bool, int, float, str)
+SUPPORTED: tuple[Any, ...] = (bool, int, float, str, tuple[str, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,14 @@ class Meaning:
     read_only: bool
 
 
-def parameter(default: bool | int | float | str, description: str, *, unit: str = '',
-              minimum: float | None = None, maximum: float | None = None,
+def parameter(default: bool | int | float | str | tuple[str, ...], description: str, *,
+              unit: str = '', minimum: float | None = None, maximum: float | None = None,
               read_only: bool = True) -> Any:
     """Return a dataclass field that ``declare`` turns into a ROS parameter.
 
     Args:
-        default: value when nothing sets it; its type is the parameter's type.
+        default: value when nothing sets it; its type is the parameter's type, a list of strings
+            for a tuple, which holds at least one, since an empty list has no type.
         description: consequence of setting it, one sentence.
         unit: for instance ``s``; appended to the description.
         minimum: smallest allowed number.
@@ -56,7 +57,8 @@ def declare(node: Node, kind: type[Parameters]) -> Parameters:
             raise TypeError(f'{kind.__name__}.{item.name}: needs a default and a type from '
                             f'{[allowed.__name__ for allowed in SUPPORTED]}')
         descriptor = _describe(hints[item.name], item.metadata['meaning'])
-        values[item.name] = node.declare_parameter(item.name, item.default, descriptor).value
+        value = node.declare_parameter(item.name, item.default, descriptor).value
+        values[item.name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
 
 

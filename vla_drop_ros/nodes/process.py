@@ -49,8 +49,9 @@ class StopRequest:
 
 
 def run_node(create: Callable[[], Node], args: Sequence[str] | None = None,
-             autostart: Callable[[Node], bool] = lambda node: True) -> int:
-    """Run one node until SIGINT or SIGTERM; return the exit code.
+             autostart: Callable[[Node], bool] = lambda node: True,
+             until: Callable[[Node], bool] = lambda node: False) -> int:
+    """Run one node until SIGINT, SIGTERM or the end of its work; return the exit code.
 
     rclpy's own signal handlers stay out: they shut the context down, and the safety action could
     no longer be published.
@@ -59,6 +60,7 @@ def run_node(create: Callable[[], Node], args: Sequence[str] | None = None,
         create: builds the node, after rclpy is initialised; it has ``start`` and ``close``.
         args: command line with --ros-args; None takes the process's.
         autostart: whether ``start`` is called before spinning.
+        until: whether the work of a node that has an end is done.
 
     """
     stop = StopRequest()
@@ -71,7 +73,7 @@ def run_node(create: Callable[[], Node], args: Sequence[str] | None = None,
         stop.spin_begins()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        while not stop.requested:
+        while not stop.requested and not until(node):
             executor.spin_once(timeout_sec=SPIN_TIMEOUT)
         return 0
     except (VlaDropError, ParameterException, InvalidParameterValueException) as error:

@@ -51,6 +51,7 @@ class Patience:
         silence: between chunks, steady.
         stall: for the node clock to move on, steady.
         settle: between the end of an episode and its record, so that late words about it are in.
+        complaint: the same where it is invalid: diagnostics, which say why, come once a second.
         invalid_in_a_row: invalid episodes after which the study stops.
 
     """
@@ -62,4 +63,5 @@ class Patience:
     silence: float = 5.0
     stall: float = 10.0
     settle: float = 0.2
+    complaint: float = 1.5
     invalid_in_a_row: int = 3

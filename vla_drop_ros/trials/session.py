@@ -90,7 +90,7 @@ class Session:
         self._arms = {arm.name: arm for arm in study.arms}
         self._invalid: list[Episode] = []
         self._attempt: _Attempt | None = None
-        self._active = ''
+        self._active = self._configured = ''
         self._success = False
         self._armed = False
         self._estop = False
@@ -119,6 +119,10 @@ class Session:
     def checkpoint(self, short: str) -> None:
         """Take the short hash of the checkpoint that the policy node runs now."""
         self._active = short
+
+    def configured(self, path: str) -> None:
+        """Take the checkpoint that the policy node is set to, whether or not it runs yet."""
+        self._configured = path
 
     def success(self, value: bool, now: float) -> None:
         """Take the robot's verdict on the scene at ``now`` [s].
@@ -211,6 +215,7 @@ class Session:
         if self._active == arm.short:
             self._ask_scene(slot)
         else:
+            self._configured = ''
             self._ask(LoadCheckpoint(arm.path), Phase.LOADING)
 
     def _ask_scene(self, slot: Slot) -> None:
@@ -222,6 +227,8 @@ class Session:
             self._invalidate('policy_cannot_load', self._answer[1])
         elif self._answer is not None and self._active == attempt.arm.short:
             self._ask_scene(attempt.slot)
+        elif self._answer is not None and self._configured not in ('', attempt.arm.path):
+            self._invalidate('policy_cannot_load', f'{attempt.arm.path} was taken back')
         elif self._waited() > self._patience.load:
             self._invalidate('policy_cannot_load', f'{attempt.arm.path} was not active after '
                              f'{self._patience.load:.0f} s')
@@ -282,7 +289,7 @@ class Session:
 
     def _invalidate(self, reason: str, detail: str) -> None:
         attempt = self._running()
-        attempt.reason, attempt.detail = reason, detail + self._recent_complaints()
+        attempt.reason, attempt.detail = reason, detail
         self._end('invalid', self._now)
 
     def _recent_complaints(self) -> str:
@@ -290,9 +297,11 @@ class Session:
                        if self._steady - when < self._patience.first_chunk)
 
     def _settle(self) -> None:
-        if self._waited() < self._patience.settle:
+        attempt, invalid = self._running(), self._running().outcome == 'invalid'
+        if self._waited() < (self._patience.complaint if invalid else self._patience.settle):
             return
-        attempt = self._running()
+        if invalid:
+            attempt.detail += self._recent_complaints()
         moved, target = attempt.moved_object, attempt.target
         if attempt.outcome == 'timeout' and moved and target and moved != target:
             attempt.outcome, attempt.reason = 'failure', f'moved {moved} instead of {target}'
