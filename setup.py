@@ -43,6 +43,7 @@ setup(
         'setuptools',
         'matplotlib>=3.5',
         'numpy>=1.24',
+        'opencv-python-headless>=4.5',  # or opencv-python: the same module with windows
         'pillow>=9.0',
         'pyyaml>=5.4',
         'rich>=11.2',

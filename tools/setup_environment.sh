@@ -154,7 +154,7 @@ main() {
     fi
     say 'MuJoCo, transformers, test tools (300 MB)'
     pip_install -r requirements/run.txt -r requirements/test.txt -r "$ros"
-    pip_install --no-deps --no-build-isolation --editable .
+    PYTHONWARNINGS=ignore pip_install --no-deps --no-build-isolation --editable .
     echo "$key" >"$STAMP"
     say "done: $VENV"
 }
