@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node graphs as data: `ros2 launch` and `vla_drop up` start exactly what is written here."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 import json
 import os
 from pathlib import Path
@@ -16,6 +16,7 @@ from vla_drop_ros.robot_contract import load_contract
 from vla_drop_ros.shared_memory import available_bytes
 
 Value = bool | int | float | str
+Parameters = Mapping[str, Value | Sequence[str]]
 
 SIMULATED_ROBOT = 'simulated_arm'
 TRANSPORT_SEGMENT = 32 * 2**20  # [bytes] a process, as config/fastdds_shm.xml says
@@ -31,14 +32,16 @@ class Node:
         parameters: values set on the command line; they win over ``parameter_file``.
         parameter_file: YAML with ``ros__parameters``, or None.
         stop_order: nodes with a smaller number are stopped, and have ended, before the others.
+        has_end: the node ends by itself when its work is done, and with it the graph.
 
     """
 
     name: str
     module: str
-    parameters: Mapping[str, Value] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     parameter_file: Path | None = None
     stop_order: int = 0
+    has_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,11 @@ class Argument(NamedTuple):
     default: Value
     description: str
     choices: tuple[str, ...] = ()
+
+    @property
+    def default_text(self) -> str:
+        """Return the default as a user would type it."""
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
     def parse(self, text: str) -> Value:
         """Return the value of ``text`` in the type of the default.
@@ -161,6 +169,14 @@ def pick_place(*, robot: str = SIMULATED_ROBOT, checkpoint: str = 'reference',
          'threads': threads, 'instruction': instruction})
     arm = simulated_robot(namespace=namespace, **scene).nodes if simulate else ()  # type: ignore[arg-type]
     return Graph((*arm, gate, policy), namespace, process_environment(simulate, threads))
+
+
+def with_trials(graph: Graph, parameters: Parameters) -> Graph:
+    """Return a graph of ``pick_place`` with the node that runs a study on it, and ends it."""
+    simulated = any(node.parameters.get('use_sim_time') for node in graph.nodes)
+    trial = Node('trial_node', 'vla_drop_ros.nodes.trial_node',
+                 {'use_sim_time': simulated, **parameters}, stop_order=-1, has_end=True)
+    return replace(graph, nodes=(*graph.nodes, trial))
 
 
 class Recipe(NamedTuple):

@@ -19,7 +19,7 @@ from vla_drop_ros.shared_memory import remove_leaked_segments
 LineSink = Callable[[str, str], None]
 
 KEPT_LINES = 20
-STOP_DEADLINE = 5.0  # [s] between the polite signal and SIGKILL, for the nodes of one stop order
+STOP_DEADLINE = 10.0  # [s] between the polite signal and SIGKILL, for the nodes of one stop order
 POLL = 0.05  # [s] between looks at whether the user asked to hurry
 
 
@@ -63,6 +63,11 @@ class Child:
         os.close(self._lifeline)
         self.ended.set()
         ends.put(self)
+
+    @property
+    def has_done_its_work(self) -> bool:
+        """Return whether it ended well and was meant to end."""
+        return self.node.has_end and self.process.returncode == 0
 
     def describe_end(self) -> str:
         """Return how the process ended and what it said last."""
@@ -136,7 +141,7 @@ class Running:
         child.follow(self._on_line, self._ends)
 
     def wait(self, timeout: float | None = None) -> None:
-        """Return after ``timeout`` [s] or once a stop was asked for.
+        """Return after ``timeout`` [s], or once a stop was asked for or a node did its work.
 
         Raises:
             NodeDiedError: a node ended by itself; the message holds its last lines.
@@ -148,13 +153,16 @@ class Running:
             child = self._ends.get(timeout=timeout)
         except queue.Empty:
             return
-        if child is not None:
+        if child is None:
+            return
+        if not child.has_done_its_work:
             raise NodeDiedError(child.describe_end())
+        self.request_stop()
 
     def check(self) -> None:
         """Raise NodeDiedError if a node has ended by itself."""
         for child in self._children:
-            if child.ended.is_set():
+            if child.ended.is_set() and not child.has_done_its_work:
                 raise NodeDiedError(child.describe_end())
 
     def lines(self, name: str) -> tuple[str, ...]:
