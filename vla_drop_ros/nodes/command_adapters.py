@@ -25,10 +25,12 @@ class CommandAdapter(ABC):
     def __init__(self, node: ManagedNode, contract: RobotContract) -> None:
         """Create the publishers; the node owns them."""
         self._frame = contract.base_frame
-        self._arm = self._create(node, self.message_type, contract.command.topic)
+        self._arm = node.own_lifecycle_publisher(
+            self.message_type, contract.command.topic, COMMAND)
         self._gripper = None
         if contract.command.gripper_topic is not None:
-            self._gripper = self._create(node, Float64MultiArray, contract.command.gripper_topic)
+            self._gripper = node.own_lifecycle_publisher(
+                Float64MultiArray, contract.command.gripper_topic, COMMAND)
 
     def publish(self, command: Command, now: float) -> None:
         """Send a command stamped ``now`` [s]."""
@@ -43,11 +45,6 @@ class CommandAdapter(ABC):
     @abstractmethod
     def message(self, command: Command, now: float) -> Any:
         """Return the arm message of a command."""
-
-    @staticmethod
-    def _create(node: ManagedNode, kind: Any, topic: str) -> Any:
-        return node.own(node.destroy_lifecycle_publisher,
-                        node.create_lifecycle_publisher(kind, topic, COMMAND))
 
 
 class PoseAdapter(CommandAdapter):

@@ -94,6 +94,7 @@ class CommandGateNode(ManagedNode):
         self._ticks.reset()
         if self._dry_run:
             self.get_logger().warning('dry run: nothing is published on the command topics')
+        self._on_tick()
 
     def deactivate(self) -> None:
         """Send the safety action and nothing after it."""

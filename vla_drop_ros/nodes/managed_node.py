@@ -6,6 +6,7 @@ import traceback
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
 
 from vla_drop_ros.errors import VlaDropError
 
@@ -41,6 +42,11 @@ class ManagedNode(LifecycleNode):
         """Remember how to destroy an entity at clean-up, and return it."""
         self._owned.append(lambda: destroy(entity))
         return entity
+
+    def own_lifecycle_publisher(self, message: type, topic: str, qos: QoSProfile) -> Any:
+        """Return a publisher that is silent unless active and is destroyed at clean-up."""
+        return self.own(self.destroy_lifecycle_publisher,
+                        self.create_lifecycle_publisher(message, topic, qos))
 
     def start(self) -> bool:
         """Configure and activate without an outside lifecycle manager; return success."""

@@ -84,9 +84,10 @@ class PolicyNode(ManagedNode):
         self._load_ended.clear()
         self._worker = PolicyWorker(self._load, self._observe, self)
         self._worker.request_load(path)
+        self.get_logger().info(f'loading checkpoint {path!r}')
         self._subscribe(contract)
-        self._chunks = self._publisher(JointTrajectory, '~/action_chunk', COMMAND)
-        self._latencies = self._publisher(Float64, '~/latency', STATUS)
+        self._chunks = self.own_lifecycle_publisher(JointTrajectory, '~/action_chunk', COMMAND)
+        self._latencies = self.own_lifecycle_publisher(Float64, '~/latency', STATUS)
         self._load_ended.wait()
         if not self._active_path:
             raise CheckpointError(self._report.load_failure)
