@@ -67,7 +67,7 @@ def check(expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
             f'the fingerprint in the manifest (seed {expected.get("seed")}) is not one that this '
             f'version computes (seed {found["seed"]}); write the folder again')
     want, got = np.asarray(expected['values']), np.asarray(found['values'])
-    limit = expected['tolerance'] * max(1.0, float(np.abs(want).max()))
+    limit = expected.get('tolerance', TOLERANCE) * max(1.0, float(np.abs(want).max()))
     if want.shape != got.shape or not np.abs(want - got).max() <= limit:
         worst = float(np.abs(want - got).max()) if want.shape == got.shape else float('nan')
         raise CheckpointError(

@@ -82,30 +82,40 @@ def test_batch_equals_single_calls(policy: pi0.Pi0Policy, observe: Observe) -> N
 
 
 def test_traced_graph_follows_every_input(policy: pi0.Pi0Policy, observe: Observe) -> None:
-    """One graph serves other images, states and words: nothing of the first call is baked in."""
-    noise = np.random.default_rng(1).standard_normal((4, 4))
-    samplers = set()
+    """One graph serves other images, states and words: nothing of the warm-up is baked in."""
+    noise = np.random.default_rng(1).standard_normal((1, 4, 4))
     for seed, text in ((1, 'blue bin'), (2, 'put the red cube in the right bin')):
-        inputs, _ = policy.prepare([observe(seed, text)], noise[None])
+        inputs, _ = policy.prepare([observe(seed, text)], noise)
+        sampler = policy._traced[inputs[1].shape[1]]
+        assert sampler != policy._sample
         with torch.inference_mode():
-            sampler = policy._sampler(inputs)
             assert torch.allclose(sampler(*inputs), policy._sample(*inputs), atol=1e-5)
-        samplers.add(id(sampler))
-    assert len(samplers) == 1
 
 
-def test_untraceable_model_still_runs(policy: pi0.Pi0Policy, observe: Observe,
-                                      monkeypatch: pytest.MonkeyPatch,
-                                      caplog: pytest.LogCaptureFixture) -> None:
-    """Where tracing fails the plain sampler answers, with a warning."""
-    def refuse(*_: object, **__: object) -> None:
-        raise RuntimeError('no tracing here')
+def test_long_instruction_is_answered_without_a_stall(
+        policy: pi0.Pi0Policy, observe: Observe) -> None:
+    """A prompt longer than the traced one runs untraced: no trace is made while moving."""
+    before = dict(policy._traced)
+    assert policy.infer(observe(0, 'red cube ' * 20)).actions.shape == (4, 4)
+    assert policy._traced == before
+
+
+@pytest.mark.parametrize('failure', ['raises', 'differs'])
+def test_untraceable_model_still_runs(
+        policy: pi0.Pi0Policy, observe: Observe, failure: str,
+        monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Where tracing fails or gives other numbers the plain sampler answers, with a warning."""
+    def trace(*_: object, **__: object) -> Callable[..., torch.Tensor]:
+        if failure == 'raises':
+            raise RuntimeError('no tracing here')
+        return lambda *_: torch.zeros(1, 4, 4)
     noise = np.zeros((4, 4))
     expected = policy.infer(observe(), noise)
-    monkeypatch.setattr(torch.jit, 'trace', refuse)
+    monkeypatch.setattr(torch.jit, 'trace', trace)
     monkeypatch.setattr(policy, '_traced', {})
     with caplog.at_level(logging.WARNING):
-        assert np.allclose(policy.infer(observe(), noise).actions, expected.actions, atol=1e-5)
+        policy.warm_up()
+    assert np.allclose(policy.infer(observe(), noise).actions, expected.actions, atol=1e-5)
     assert 'untraced' in caplog.text
 
 

@@ -32,7 +32,8 @@ from vla_drop_ros.types import ActionChunk, CameraSpec, FloatArray, ImageArray, 
 __all__ = ['Pi0Policy', 'build_tokenizer', 'encode_instructions', 'fit', 'load', 'pixels']
 
 _LOG = logging.getLogger(__name__)
-# Prompts are padded to a multiple of this, so that most instructions share one traced graph.
+# Prompts are padded to a multiple of this, so that usual instructions share one traced graph; a
+# longer one runs untraced, since tracing takes seconds that a moving robot does not have.
 _PROMPT_STEP = 16
 _TRACE_TOLERANCE = 1e-4
 Sampler = Callable[..., torch.Tensor]
@@ -145,17 +146,46 @@ class Pi0Policy:
             torch.cuda.empty_cache()
 
     def warm_up(self) -> None:
-        """Trace and run once, so that the first real chunk is as fast as the others."""
+        """Trace the sampler for prompts of usual length and run it until it is fast.
+
+        The trace is compared with the plain sampler on inputs that it was not made from, and is
+        trusted only if it agrees.
+        """
+        generator = np.random.default_rng(self._seed)
         vocabulary: dict[str, int] = self.tokenizer.get_vocab()
-        observation = Observation(
-            stamp=0.0,
-            images={key: np.zeros((size.height, size.width, 3), np.uint8)
-                    for key, size in self.cameras.items()},
-            state=self.normalization.state.mean,
-            instruction=max(vocabulary, key=lambda word: vocabulary[word]))
-        for _ in range(3):
-            self.infer(observation)
-        self.reset()
+        word = max(vocabulary, key=lambda name: vocabulary[name])
+        shape = (1, self.spec.chunk_length, len(self.spec.names))
+        inputs, others = (
+            self.prepare([Observation(
+                stamp=0.0,
+                images={key: generator.integers(0, 256, (size.height, size.width, 3), np.uint8)
+                        for key, size in self.cameras.items()},
+                state=self.normalization.state.denormalize(
+                    generator.standard_normal(len(self.state_names))),
+                instruction=' '.join([word] * words))], generator.standard_normal(shape))[0]
+            for words in (3, 9))
+        with torch.inference_mode():
+            sampler = self._trace(inputs, others)
+            for _ in range(2):
+                sampler(*others)
+        self._traced = {inputs[1].shape[1]: sampler}
+
+    def _trace(self, inputs: tuple[torch.Tensor, ...],
+               others: tuple[torch.Tensor, ...]) -> Sampler:
+        """Return the sampler traced on ``inputs`` if it is right on ``others``, else as it is."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')  # about constants, which the comparison checks
+                traced: Sampler = torch.jit.trace(self._sample, inputs, check_trace=False)
+                difference = (traced(*others) - self._sample(*others)).abs().max().item()
+        except (RuntimeError, NotImplementedError, AttributeError) as error:
+            _LOG.warning('inference runs untraced, about twice as slow: %s', error)
+            return self._sample
+        if not difference <= _TRACE_TOLERANCE:
+            _LOG.warning('inference runs untraced, about twice as slow: the trace differs by %g',
+                         difference)
+            return self._sample
+        return traced
 
     def infer(self, observation: Observation, noise: FloatArray | None = None) -> ActionChunk:
         """Return the chunk for one observation; see ``Policy.infer``."""
@@ -172,7 +202,8 @@ class Pi0Policy:
         start = time.perf_counter()
         inputs, unknown_words = self.prepare(observations, noise)
         with torch.inference_mode():
-            sampler = self._sampler(inputs) if len(observations) == 1 else self._sample
+            length = inputs[1].shape[1] if len(observations) == 1 else 0
+            sampler = self._traced.get(length, self._sample)
             sampled = sampler(*inputs)[..., :len(self.spec.names)]
         actions = self.normalization.action.denormalize(sampled.double().cpu().numpy())
         latency = time.perf_counter() - start
@@ -239,32 +270,6 @@ class Pi0Policy:
         return self.model.sample_actions(
             state=state, input_ids=input_ids, attention_mask=attention_mask,
             pixel_values=pixel_values, pixel_attention_mask=present, noise=noise)
-
-    def _sampler(self, inputs: tuple[torch.Tensor, ...]) -> Sampler:
-        """Return the traced sampler for this prompt length; the plain one where it fails.
-
-        The trace is compared with the plain sampler before it is trusted.
-        """
-        length = inputs[1].shape[1]
-        if length not in self._traced:
-            self._traced[length] = self._trace(inputs)
-        return self._traced[length]
-
-    def _trace(self, inputs: tuple[torch.Tensor, ...]) -> Sampler:
-        expected = self._sample(*inputs)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore')  # about constants, which the comparison checks
-                traced: Sampler = torch.jit.trace(self._sample, inputs, check_trace=False)
-                difference = (traced(*inputs) - expected).abs().max().item()
-        except (RuntimeError, NotImplementedError, AttributeError) as error:
-            _LOG.warning('inference runs untraced, about twice as slow: %s', error)
-            return self._sample
-        if not difference <= _TRACE_TOLERANCE:
-            _LOG.warning('inference runs untraced, about twice as slow: the trace differs by %g',
-                         difference)
-            return self._sample
-        return traced
 
 
 def _widen(values: FloatArray, width: int) -> torch.Tensor:
