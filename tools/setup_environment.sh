@@ -35,26 +35,37 @@ version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/de
 
 supported() { case "$(version_of "$1")" in 3.10 | 3.11 | 3.12 | 3.13) ;; *) return 1 ;; esac; }
 
-find_python() {
-    local candidates=(python3 python3.12 python3.11 python3.13 python3.10) seen='' candidate
+# Set `python` to the first supported interpreter, or leave it empty and say in `seen` what is there.
+look_for_python() {
+    local candidates=(python3 python3.12 python3.11 python3.13 python3.10) candidate
     if [ -n "${PYTHON:-}" ]; then
         candidates=("$PYTHON")
     elif [ -n "${ROS_DISTRO:-}" ]; then
         candidates=(python3)  # the extension modules of a sourced ROS fit only this one
     fi
+    python='' seen=''
     for candidate in "${candidates[@]}"; do
         if supported "$candidate"; then
-            command -v "$candidate"
+            python=$(command -v "$candidate")
             return
         fi
         seen+=" $candidate ($(version_of "$candidate" || echo 'not found'))"
     done
-    fail "Python 3.10 to 3.13 is needed; looked at:$seen." \
-        'Install one (Debian 12: sudo apt-get install python3.11 python3.11-venv) or name it:' \
-        'make setup PYTHON=/path/to/python3.11'
 }
 
-# Print the Debian packages that this machine lacks.
+find_python() {
+    look_for_python
+    if [ -z "$python" ] && [ -z "${PYTHON:-}${SKIP_SYSTEM_PACKAGES:-}" ] \
+            && ! command -v python3 >/dev/null; then
+        install_packages python3 python3-venv
+        look_for_python
+    fi
+    [ -n "$python" ] || fail "Python 3.10 to 3.13 is needed; looked at:$seen." \
+        'Install one (Debian 12, Ubuntu 22.04 and 24.04: sudo apt-get install python3' \
+        'python3-venv) or name one that is there: make setup PYTHON=/path/to/python3.11'
+}
+
+# Print the Debian packages that this machine lacks for rendering and for a virtual environment.
 missing_packages() {
     local libraries
     libraries=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null || true)
@@ -67,24 +78,29 @@ missing_packages() {
     "$1" -c 'import ensurepip, venv' 2>/dev/null || echo "python$(version_of "$1")-venv"
 }
 
-install_system_packages() {
-    local packages as_root=()
-    mapfile -t packages < <(missing_packages "$1")
-    [ ${#packages[@]} -gt 0 ] || return 0
-    local command="sudo apt-get update && sudo apt-get install -y --no-install-recommends ${packages[*]}"
-    command -v apt-get >/dev/null || fail "this machine lacks what Debian calls ${packages[*]}" \
-        '(headless rendering, venv). Install the same for this system, then run again with' \
+install_packages() {
+    [ $# -gt 0 ] || return 0
+    local as_root=()
+    local command="sudo apt-get update && sudo apt-get install -y --no-install-recommends $*"
+    command -v apt-get >/dev/null || fail "this machine lacks what Debian calls $*" \
+        '(Python, headless rendering). Install the same for this system, then run again with' \
         'SKIP_SYSTEM_PACKAGES=1'
     if [ "$(id -u)" -ne 0 ]; then
         sudo -n true 2>/dev/null || fail "system packages are missing. Run this, then try again:
     $command"
         as_root=(sudo)
     fi
-    say "installing system packages: ${packages[*]}"
+    say "installing system packages: $*"
     "${as_root[@]}" apt-get -qq update || fail "apt-get update failed. Run by hand: $command"
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
-        --no-install-recommends "${packages[@]}" >/dev/null \
+        --no-install-recommends "$@" >/dev/null \
         || fail "apt-get could not install them. Run by hand: $command"
+}
+
+install_system_packages() {
+    local packages
+    mapfile -t packages < <(missing_packages "$1")
+    install_packages "${packages[@]}"
 }
 
 make_environment() {
@@ -133,12 +149,12 @@ sys.exit(m.version('torch').split('+')[0] != '${torch#torch==}')" 2>/dev/null; t
 }
 
 main() {
-    local key python ros=requirements/ros_wheels.txt
+    local key python='' seen='' ros=requirements/ros_wheels.txt
     key=$(fingerprint)
     if [ "$(cat "$STAMP" 2>/dev/null)" = "$key" ] && [ -x "$VENV/bin/vla_drop" ]; then
         return
     fi
-    python=$(find_python)
+    find_python
     rm -f "$STAMP"
     say 'first time here, or the requirements changed: some minutes'
     [ -n "${SKIP_SYSTEM_PACKAGES:-}" ] || install_system_packages "$python"
