@@ -42,6 +42,11 @@ class StopRequest:
         """From now on a signal only sets ``requested``."""
         self._spinning = True
 
+    def ignore(self) -> None:
+        """Let no further signal disturb the end: Ctrl-C often arrives twice, from two sides."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
         if not self._spinning:
@@ -87,3 +92,4 @@ def run_node(create: Callable[[], Node], args: Sequence[str] | None = None,
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
+        stop.ignore()
