@@ -46,6 +46,7 @@ class FakePolicy(Node):
         self._chunks = self.create_publisher(JointTrajectory, '~/action_chunk', COMMAND)
         self._latency = self.create_publisher(Float64, '~/latency', STATUS)
         self._checkpoint = self.create_publisher(String, '~/checkpoint', LATCHED)
+        self._checkpoint.publish(String(data='another'))
         self.create_subscription(String, 'instruction',
                                  lambda message: self.instructions.append(message.data), LATCHED)
         self.create_timer(0.05, self._act)

@@ -163,7 +163,7 @@ def run_with_progress(settings: StudySettings, graph: Graph, output: Path,
 
         def show(episode: Episode) -> None:
             progress.update(bar, advance=int(episode.valid), description='running')
-            progress.console.print(episode_line(episode), highlight=False)
+            progress.console.print(episode_line(episode), highlight=False, soft_wrap=True)
 
         output.parent.mkdir(parents=True, exist_ok=True)
         with output.open('a', encoding='utf-8') as lines:

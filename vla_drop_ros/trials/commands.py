@@ -44,7 +44,7 @@ class Patience:
     """How long to wait before an episode is invalid, [s].
 
     Attributes:
-        connect: for policy node and robot to appear, steady.
+        connect: for robot and policy to appear, its checkpoint loaded, steady.
         load: for a checkpoint to become active, steady.
         answer: for a service of the robot to answer, steady.
         first_chunk: for the first chunk after an instruction, steady.
@@ -56,7 +56,7 @@ class Patience:
 
     """
 
-    connect: float = 60.0
+    connect: float = 180.0
     load: float = 180.0
     answer: float = 20.0
     first_chunk: float = 15.0

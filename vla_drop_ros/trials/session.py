@@ -197,6 +197,8 @@ class Session:
     def _connect(self, absent: Sequence[str]) -> None:
         if self._since == float('-inf'):
             self._enter(Phase.CONNECTING)
+        if not self._active:  # what runs now is latched; without it one would load it again
+            absent = (*absent, 'policy_node/checkpoint (a policy that is loaded)')
         if not absent:
             self._out.append(SendInstruction(''))
             self._next()
