@@ -212,6 +212,19 @@ class PickPlaceEnvironment:
             self._renderers[size] = Renderer(self._model, *size, samples=samples)
         return self._renderers[size].render(self._data, camera)
 
+    def project(self, camera: str, points: FloatArray) -> FloatArray:
+        """Return where points [m] (P, 3) appear: column and row, 0..1 inside the picture, (P, 2)."""
+        view = self._data.camera(camera)
+        local = (points - view.xpos) @ view.xmat.reshape(3, 3)
+        depth = np.maximum(-local[:, 2], 1e-6)
+        scale = 1.0 / np.tan(np.radians(self._model.camera(camera).fovy[0]) / 2)
+        return np.column_stack([0.5 + 0.5 * scale * local[:, 0] / depth,
+                                0.5 - 0.5 * scale * local[:, 1] / depth])
+
+    def solve(self, point: FloatArray) -> FloatArray:
+        """Return arm joints [rad] that bring the tool centre point to ``point``."""
+        return self._servo.solve(point)
+
     def observation(self) -> Observation:
         """Return what a policy sees now, stamped with simulated time."""
         images = {camera: self.render(camera) for camera in POLICY_CAMERAS}

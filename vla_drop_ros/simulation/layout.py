@@ -31,10 +31,10 @@ class Variant:
 
 
 VARIANTS = {
-    'nominal': Variant(distractors=0.0, light=0.10, camera=0.006),
-    'distractors': Variant(distractors=1.0, light=0.10, camera=0.006),
-    'lighting': Variant(distractors=0.0, light=0.40, camera=0.006),
-    'hard': Variant(distractors=1.0, light=0.40, camera=0.012),
+    'nominal': Variant(distractors=0.0, light=0.10, camera=0.003),
+    'distractors': Variant(distractors=1.0, light=0.10, camera=0.003),
+    'lighting': Variant(distractors=0.0, light=0.40, camera=0.003),
+    'hard': Variant(distractors=1.0, light=0.40, camera=0.008),
 }
 MIN_GAP = 0.098      # between centres of objects, [m]
 DISTRACTOR_GAP = 0.100

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train the reference VLA of this repository from nothing: frames, pretraining, adaptation."""
