@@ -2,6 +2,7 @@
 """Start policy and command gate, and the simulated arm unless a real robot is there."""
 
 from launch import LaunchDescription
+
 from vla_drop_ros.launch_description import describe
 
 

@@ -2,6 +2,7 @@
 """Start the simulated arm alone, behind the topics of a real robot."""
 
 from launch import LaunchDescription
+
 from vla_drop_ros.launch_description import describe
 
 

@@ -38,7 +38,7 @@ def node(graph: Graph, name: str) -> Node:
 @pytest.mark.parametrize('name', GRAPHS)
 def test_arguments_are_those_that_the_builder_takes(name: str, checkpoint: str) -> None:
     """Every declared argument, given as text, is accepted by the builder."""
-    settings = {argument.name: str(argument.default) for argument in GRAPHS[name].arguments}
+    settings = {argument.name: argument.default_text for argument in GRAPHS[name].arguments}
     if 'checkpoint' in settings:
         settings['checkpoint'] = checkpoint
     assert build(name, settings).nodes

@@ -19,6 +19,8 @@ Value = bool | int | float | str
 Parameters = Mapping[str, Value | Sequence[str]]
 
 SIMULATED_ROBOT = 'simulated_arm'
+STOP_DEADLINE = 10.0  # [s] that a node has between the polite signal and SIGKILL
+LIFELINE = 'vla_drop_ros.lifeline'
 TRANSPORT_SEGMENT = 32 * 2**20  # [bytes] a process, as config/fastdds_shm.xml says
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run a module that must not outlive the process that started it.
 
-``python -m vla_drop_ros.lifeline FD GRACE MODULE ARGUMENT...``: FD is the reading end of a pipe
-whose writing end only the parent holds. The kernel closes it when the parent dies, even of
-SIGKILL; then the module gets SIGTERM, and GRACE seconds later its process group gets SIGKILL.
+``python -m vla_drop_ros.lifeline PARENT GRACE MODULE ARGUMENT...``: when the process PARENT (0:
+whoever started this) ends, even by SIGKILL, MODULE gets SIGTERM, and GRACE seconds later what is
+left of it and of its process group gets SIGKILL.
 """
 
 from collections.abc import Sequence
@@ -13,19 +13,22 @@ import signal
 import sys
 import threading
 
+PERIOD = 0.2  # [s] between two looks at the parent
 
-def watch(descriptor: int, grace: float) -> None:
-    """Wait for the parent's end of the pipe to close, then end this process group.
+
+def watch(parent: int, grace: float) -> None:
+    """Wait until another process has become our parent, then end.
 
     Args:
-        descriptor: reading end of the pipe; nothing is ever written to it.
+        parent: process that has to live.
         grace: time between SIGTERM to this process and SIGKILL to its group, [s].
 
     """
-    while os.read(descriptor, 1):
-        pass
+    pause = threading.Event()
+    while os.getppid() == parent:
+        pause.wait(PERIOD)
     os.kill(os.getpid(), signal.SIGTERM)
-    threading.Event().wait(grace)
+    pause.wait(grace)
     if os.getpgid(0) == os.getpid():  # else the group is not ours to end
         os.killpg(0, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -33,8 +36,9 @@ def watch(descriptor: int, grace: float) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Start the watch and become MODULE."""
-    descriptor, grace, module, *rest = arguments
-    threading.Thread(target=watch, args=(int(descriptor), float(grace)), daemon=True).start()
+    parent, grace, module, *rest = arguments
+    threading.Thread(target=watch, args=(int(parent) or os.getppid(), float(grace)),
+                     daemon=True).start()
     sys.argv = [module, *rest]
     runpy.run_module(module, run_name='__main__', alter_sys=True)
 

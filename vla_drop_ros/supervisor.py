@@ -12,27 +12,25 @@ import threading
 import time
 from types import TracebackType
 
-from vla_drop_ros.bringup import Graph, interpreter, Node
+from vla_drop_ros.bringup import Graph, interpreter, LIFELINE, Node, STOP_DEADLINE
 from vla_drop_ros.errors import NodeDiedError
 from vla_drop_ros.shared_memory import remove_leaked_segments
 
 LineSink = Callable[[str, str], None]
 
 KEPT_LINES = 20
-STOP_DEADLINE = 10.0  # [s] between the polite signal and SIGKILL, for the nodes of one stop order
 POLL = 0.05  # [s] between looks at whether the user asked to hurry
 
 
 class Child:
     """One process and the process group that it leads."""
 
-    def __init__(self, node: Node, process: 'subprocess.Popen[str]', lifeline: int) -> None:
-        """Take over a process that was just started; ``lifeline`` is our end of its pipe."""
+    def __init__(self, node: Node, process: 'subprocess.Popen[str]') -> None:
+        """Take over a process that was just started."""
         self.node = node
         self.process = process
         self.ended = threading.Event()
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._lifeline = lifeline
 
     def follow(self, sink: LineSink, ends: 'queue.SimpleQueue[Child | None]') -> None:
         """Pass on every line, and tell ``ends`` once the whole group has ended."""
@@ -60,7 +58,6 @@ class Child:
         self.signal_group(signal.SIGKILL)  # what it started must not live on, nor hold the pipe
         self.process.wait()
         reader.join()
-        os.close(self._lifeline)
         self.ended.set()
         ends.put(self)
 
@@ -80,8 +77,8 @@ class Child:
 class Running:
     """A graph of processes, alive inside a ``with`` block.
 
-    Every process leads its own group and holds the reading end of a pipe of ours, so a crashed,
-    deaf or orphaned process is ended with all that it started, even if we die of SIGKILL.
+    Every process leads its own group and watches that we live, so a crashed, deaf or orphaned
+    process is ended with all that it started, even if we die of SIGKILL.
     Not thread-safe except ``request_stop``, which signal handlers may call as well.
     """
 
@@ -123,20 +120,12 @@ class Running:
             raise
 
     def _start(self, node: Node) -> None:
-        reading, writing = os.pipe()
-        command = [interpreter(), '-m', 'vla_drop_ros.lifeline', str(reading),
-                   str(self._deadline), *self._graph.arguments(node)]
-        try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, errors='replace', start_new_session=True,
-                pass_fds=(reading,), env={**os.environ, **self._graph.environment})
-        except OSError:
-            os.close(writing)
-            raise
-        finally:
-            os.close(reading)
-        child = Child(node, process, writing)
+        command = [interpreter(), '-m', LIFELINE, str(os.getpid()), str(self._deadline),
+                   *self._graph.arguments(node)]
+        child = Child(node, subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors='replace', start_new_session=True,
+            env={**os.environ, **self._graph.environment}))
         self._children.append(child)
         child.follow(self._on_line, self._ends)
 

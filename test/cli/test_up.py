@@ -44,7 +44,7 @@ def test_every_graph_has_the_arguments_of_the_launch_file() -> None:
     for name, recipe in GRAPHS.items():
         args = parser.parse_args([name])
         for argument in recipe.arguments:
-            assert getattr(args, argument.name) == str(argument.default)
+            assert getattr(args, argument.name) == argument.default_text
 
 
 def test_lines_carry_the_name_of_the_node(capsys: pytest.CaptureFixture[str]) -> None:

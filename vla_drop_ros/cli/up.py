@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         for argument in recipe.arguments:
             one.add_argument(
-                f'--{argument.name}', default=str(argument.default), help=argument.description,
+                f'--{argument.name}', default=argument.default_text, help=argument.description,
                 metavar='|'.join(argument.choices) or type(argument.default).__name__.upper())
 
 
