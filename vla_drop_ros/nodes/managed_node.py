@@ -61,6 +61,7 @@ class ManagedNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run ``configure``; what it had created is released when it fails."""
+        self.failure = ''
         result = self._guarded('configure', self.configure)
         if result != TransitionCallbackReturn.SUCCESS:
             self._release_all()
@@ -112,5 +113,4 @@ class ManagedNode(LifecycleNode):
             self.failure = f'{type(error).__name__}: {error}'
             self.get_logger().error(f'{name} failed:\n{traceback.format_exc()}')
             return TransitionCallbackReturn.ERROR
-        self.failure = ''
         return TransitionCallbackReturn.SUCCESS
