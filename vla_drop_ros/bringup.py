@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+import importlib.util
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,13 @@ import sys
 from types import MappingProxyType
 from typing import NamedTuple
 
-from vla_drop_ros.errors import CheckpointError, ContractError, unknown, VlaDropError
+from vla_drop_ros.errors import (
+    CheckpointError,
+    ContractError,
+    MissingDependencyError,
+    unknown,
+    VlaDropError,
+)
 from vla_drop_ros.resources import share_folders, share_path
 from vla_drop_ros.robot_contract import load_contract
 from vla_drop_ros.shared_memory import available_bytes
@@ -20,6 +27,7 @@ Parameters = Mapping[str, Value | Sequence[str]]
 
 SIMULATED_ROBOT = 'simulated_arm'
 STOP_DEADLINE = 10.0  # [s] that a node has between the polite signal and SIGKILL
+INSTALL_SIMULATION = 'pip install mujoco mink daqp'
 LIFELINE = 'vla_drop_ros.lifeline'
 TRANSPORT_SEGMENT = 32 * 2**20  # [bytes] a process, as config/fastdds_shm.xml says
 
@@ -174,11 +182,17 @@ def pick_place(*, robot: str = SIMULATED_ROBOT, checkpoint: str = 'reference',
 
 
 def with_trials(graph: Graph, parameters: Parameters) -> Graph:
-    """Return a graph of ``pick_place`` with the node that runs a study on it, and ends it."""
+    """Return a graph of ``pick_place`` with the node that runs a study on it, and ends it.
+
+    The policy node keeps all checkpoints of the study in memory.
+    """
     simulated = any(node.parameters.get('use_sim_time') for node in graph.nodes)
+    arms = len(parameters.get('checkpoints', ()))  # type: ignore[arg-type]
+    nodes = [replace(node, parameters={**node.parameters, 'resident': arms})
+             if node.name == 'policy_node' else node for node in graph.nodes]
     trial = Node('trial_node', 'vla_drop_ros.nodes.trial_node',
                  {'use_sim_time': simulated, **parameters}, stop_order=-1, has_end=True)
-    return replace(graph, nodes=(*graph.nodes, trial))
+    return replace(graph, nodes=(*nodes, trial))
 
 
 class Recipe(NamedTuple):
@@ -250,16 +264,20 @@ def process_environment(renders: bool = False, threads: int = 1) -> dict[str, st
 
     Raises:
         SimulationError: ``renders`` and no OpenGL backend works here.
+        MissingDependencyError: ``renders`` and MuJoCo is not installed.
 
     """
     wanted = {
         'OMP_NUM_THREADS': str(threads),
         'OMP_WAIT_POLICY': 'PASSIVE',  # spinning threads starve the other process for 10s of ms
         'PYTHONUNBUFFERED': '1',
-        'RCUTILS_LOGGING_USE_STDOUT': '0',
+        'RCUTILS_CONSOLE_OUTPUT_FORMAT': '[{severity}] {message}',  # who says it stands before
     }
     if available_bytes() > 8 * TRANSPORT_SEGMENT:
         wanted['FASTRTPS_DEFAULT_PROFILES_FILE'] = str(share_path('config', 'fastdds_shm.xml'))
+    if renders and importlib.util.find_spec('mujoco') is None:
+        raise MissingDependencyError(
+            f'the simulated arm needs MuJoCo, which is not installed; {INSTALL_SIMULATION}')
     if renders and 'MUJOCO_GL' not in os.environ:
         from vla_drop_ros.simulation.renderer import choose_backend
         wanted['MUJOCO_GL'] = choose_backend()

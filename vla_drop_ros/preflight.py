@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of this machine, each with its remedy; cheap enough to run before every start."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+import fcntl
 from importlib.metadata import PackageNotFoundError, version
 import importlib.util
 import os
 from pathlib import Path
 import sys
+import tempfile
 import time
 from typing import NamedTuple
 
-from vla_drop_ros.bringup import find_checkpoint
+from vla_drop_ros.bringup import find_checkpoint, INSTALL_SIMULATION
 from vla_drop_ros.errors import SimulationError, VlaDropError
 
 OLDEST_PYTHON = (3, 10)
 NEWEST_PYTHON = (3, 13)
+PRIVATE_DOMAINS = range(60, 100)
 DISCOVERY_TIME = 1.5  # [s] in which nodes of this machine make themselves known
 
 
@@ -54,6 +58,8 @@ def check_ros() -> Check:
 
 def check_renderer() -> Check:
     """Check that camera images can be drawn without a screen."""
+    if importlib.util.find_spec('mujoco') is None:
+        return Check('renderer', False, 'mujoco not found', INSTALL_SIMULATION)
     from vla_drop_ros.simulation.renderer import choose_backend
     try:
         return Check('renderer', True, choose_backend())
@@ -139,6 +145,57 @@ def nodes_on_domain(until: Iterable[str] = (), timeout: float = DISCOVERY_TIME) 
         node.destroy_node()
         rclpy.shutdown(context=context)
     return tuple(sorted(seen))
+
+
+@contextmanager
+def private_domain() -> Iterator[int]:
+    """Hold a ROS domain that nobody else on this machine uses, closed to other machines.
+
+    A domain that the user has set is taken as it is. The environment is as before afterwards.
+
+    Raises:
+        VlaDropError: no domain is free.
+
+    """
+    if os.environ.get('ROS_DOMAIN_ID'):
+        yield int(os.environ['ROS_DOMAIN_ID'])
+        return
+    before = dict(os.environ)
+    # Humble knows the older name only; later ones warn about it.
+    os.environ.setdefault(*(('ROS_LOCALHOST_ONLY', '1') if os.environ.get('ROS_DISTRO') == 'humble'
+                            else ('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')))
+    try:
+        for domain in PRIVATE_DOMAINS:
+            with _domain_lock(domain) as held:
+                os.environ['ROS_DOMAIN_ID'] = str(domain)
+                if held and not nodes_on_domain():
+                    yield domain
+                    return
+        raise VlaDropError(f'every ROS domain from {PRIVATE_DOMAINS[0]} to {PRIVATE_DOMAINS[-1]} '
+                           'is in use; stop a graph, or name a domain: export ROS_DOMAIN_ID=5')
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _domain_lock(domain: int) -> Iterator[bool]:
+    """Hold the lock of a domain; yield False where another process does."""
+    path = Path(tempfile.gettempdir(), f'vla_drop_domain_{domain}.lock')
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:  # another user's
+        yield False
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held = True
+    except BlockingIOError:
+        held = False
+    try:
+        yield held
+    finally:
+        os.close(file)
 
 
 def require(checks: Iterable[Callable[[], Check]]) -> None:

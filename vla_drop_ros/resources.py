@@ -14,8 +14,9 @@ def share_folders() -> tuple[Path, ...]:
     """Return the folders that may hold config/, launch/ and models/, the nearest first."""
     workspaces = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
     prefixes = [Path(prefix) for prefix in workspaces if prefix]
+    installed = [prefix / 'share' / PACKAGE for prefix in (*prefixes, Path(sys.prefix))]
     source = Path(__file__).resolve().parent.parent
-    return (source, *(prefix / 'share' / PACKAGE for prefix in (*prefixes, Path(sys.prefix))))
+    return (source, *installed) if (source / 'package.xml').is_file() else tuple(installed)
 
 
 def share_path(*parts: str) -> Path:

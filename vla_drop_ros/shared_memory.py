@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shared-memory segments of Fast DDS that killed processes left behind.
 
-Every segment ``NAME`` has a lock file ``NAME_el`` (or ``NAME_sl`` for shared locks) that its owner
-keeps locked with flock(2). A lock that can be taken has no living owner: the kernel drops the
-locks of a process that dies, however it dies.
+Every segment ``NAME`` in use has a lock file ``NAME_el`` (or ``NAME_sl`` for shared locks) that
+its owner keeps locked with flock(2). A lock that is absent or can be taken has no living owner:
+the kernel drops the locks of a process that dies, however it dies.
 """
 
 import fcntl
@@ -24,10 +24,10 @@ def remove_leaked_segments(folder: Path = FOLDER, settling_time: float = SETTLIN
 
     """
     freed = 0
-    for lock in sorted((*folder.glob('fastrtps_*_el'), *folder.glob('fastrtps_*_sl'))):
+    for path in sorted(folder.glob('fastrtps_*')):
         try:
-            if time.time() - lock.stat().st_mtime >= settling_time and _is_free(lock):
-                freed += _delete(lock)
+            if time.time() - path.stat().st_mtime >= settling_time:
+                freed += _delete_unowned(folder, path.name.removesuffix('_el').removesuffix('_sl'))
         except OSError:
             continue  # another process deleted it first, or it belongs to another user
     return freed
@@ -42,13 +42,13 @@ def _is_free(lock: Path) -> bool:
         return True
 
 
-def _delete(lock: Path) -> int:
-    name = lock.name.rsplit('_', 1)[0]
-    other = lock.with_name(name + ('_sl' if lock.name.endswith('_el') else '_el'))
-    if other.exists() and not _is_free(other):
+def _delete_unowned(folder: Path, name: str) -> int:
+    """Delete the files of a segment unless somebody holds one of its locks."""
+    locks = [folder / f'{name}{ending}' for ending in ('_el', '_sl')]
+    if not all(_is_free(lock) for lock in locks if lock.exists()):
         return 0
     freed = 0
-    for path in (lock.with_name(name), lock.with_name(f'sem.{name}_mutex'), other, lock):
+    for path in (folder / name, folder / f'sem.{name}_mutex', *locks):
         if path.exists():
             freed += path.stat().st_size
             path.unlink()

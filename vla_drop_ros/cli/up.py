@@ -9,6 +9,7 @@ the gate's safety action. Exit status: 0 stopped as asked, 1 a node ended by its
 import argparse
 from collections.abc import Callable
 from functools import partial
+import os
 import signal
 import sys
 
@@ -71,6 +72,9 @@ def run(graph: Graph) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: running.request_stop())
     status = 0
+    names = ', '.join(node.name for node in graph.nodes)
+    print(f'starting {names} on ROS domain {os.environ.get("ROS_DOMAIN_ID", "0")}; '
+          'Ctrl-C stops them', flush=True)
     try:
         running.start()
         while not running.stop_requests:
