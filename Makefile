@@ -19,7 +19,7 @@ help:  ## what there is (this text)
 setup:  ## virtual environment, torch, MuJoCo, ROS 2 wheels, system packages
 	@tools/setup_environment.sh
 
-demo: setup  ## watch the VLA follow instructions, full size against pruned; report in output/
+demo: setup  ## watch the VLA follow instructions, full size against pruned; writes demo_output/
 	@$(BIN)/vla_drop demo
 
 lint: setup  ## style and types
@@ -27,9 +27,9 @@ lint: setup  ## style and types
 	$(BIN)/mypy
 
 test: lint  ## all that CI runs: lint, a short demo, every test
-	$(BIN)/vla_drop demo --quick
+	$(BIN)/vla_drop demo --quick --output output/demo_quick
 	$(BIN)/python -m pytest
 
 clean:  ## remove what these commands made, the environment too
-	rm -rf $(VENV) build install log output *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build install log output demo_output *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
