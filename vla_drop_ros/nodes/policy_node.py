@@ -22,6 +22,7 @@ from std_msgs.msg import Float64, String
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros.errors import CheckpointError, VlaDropError
+from vla_drop_ros.manifest import checkpoint_hash
 from vla_drop_ros.nodes.images import rgb_from
 from vla_drop_ros.nodes.managed_node import ManagedNode
 from vla_drop_ros.nodes.messages import (
@@ -42,6 +43,7 @@ from vla_drop_ros.robot_contract import load_contract, RobotContract
 from vla_drop_ros.runtime.observation_sync import ObservationSync, state_vector
 from vla_drop_ros.runtime.policy_worker import Infers, PolicyWorker
 from vla_drop_ros.runtime.replanning import Replanner, Request
+from vla_drop_ros.runtime.resident import ResidentPolicies
 from vla_drop_ros.types import ActionChunk, Observation
 
 STOP_TIMEOUT = 5.0
@@ -61,8 +63,11 @@ class PolicyNode(ManagedNode):
         """Declare the parameters; everything else waits for ``configure``."""
         super().__init__('policy_node', context=context, parameter_overrides=overrides)
         self.parameters = declare(self, PolicyParameters)
-        self._load = load or partial(load_policy, device=self.parameters.device,
-                                     threads=self.parameters.threads or None)
+        self._resident = ResidentPolicies(
+            partial(load_policy, device=self.parameters.device,
+                    threads=self.parameters.threads or None),
+            checkpoint_hash, self.parameters.resident)
+        self._load = load or self._resident.load
         self._check = check
         self._publishing = threading.RLock()
         self._load_ended = threading.Event()
@@ -112,6 +117,7 @@ class PolicyNode(ManagedNode):
         self._active_path = ''
         if worker is not None and not worker.stop(STOP_TIMEOUT):
             self.get_logger().warning('an inference or a load is still running at the end')
+        self._resident.close()
 
     def on_chunk(self, chunk: ActionChunk, work: Request[Image]) -> None:
         """Publish a chunk, unless the robot has been asked to do something else meanwhile."""

@@ -20,6 +20,9 @@ class PolicyParameters:
     threads: int = parameter(
         0, 'CPU threads for inference; 0 leaves the choice to OMP_NUM_THREADS', minimum=0,
         maximum=1024)
+    resident: int = parameter(
+        1, 'Checkpoints kept in memory; with 2 or more, going back to one loads nothing',
+        minimum=1, maximum=64)
     replan_period: float = parameter(
         0.0, 'Capture time between two chunks; 0: after the executed steps of the checkpoint',
         unit='s', minimum=0.0, maximum=60.0)
