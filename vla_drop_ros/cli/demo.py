@@ -188,9 +188,9 @@ def limits(removed: dict[str, list[int]], scenes: int) -> Sequence[str]:
 
 
 def size(manifest: Manifest) -> str:
-    """Return the size of a checkpoint in words."""
+    """Return parameters and bytes of a checkpoint in words."""
     parameters, number = sum(manifest.parameters.values()), sum(manifest.bytes.values())
-    return f'{parameters / 1e6:.2f} M parameters, {number / 1e6:.1f} MB'
+    return f'{parameters / 1e6:.2f} M, {number / 1e6:.1f} MB'
 
 
 def write_film(output: Path, episodes: Sequence[Episode]) -> dict[Path, str]:

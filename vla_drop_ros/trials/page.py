@@ -113,10 +113,10 @@ def _arms(arms: Sequence[ArmSummary], sizes: Mapping[str, str]) -> str:
             f'{arm.successes} of {arm.trials} ({percent(interval.estimate)} %)',
             f'{percent(interval.low)} to {percent(interval.high)} %',
             f'{arm.outcomes.get("failure", 0)}', f'{arm.outcomes.get("timeout", 0)}',
-            f'{milliseconds(arm.latency)} / {milliseconds(arm.latency_p95)} ms', solved,
+            f'{milliseconds(arm.latency)}, {milliseconds(arm.latency_p95)} ms', solved,
             escape(invalid) or '0'])
     return _table(('checkpoint', 'hash', 'size', 'success', '95 % Wilson', 'wrong object',
-                   'time up', 'latency median / p95', 'solved in', 'invalid'), rows)
+                   'time up', 'latency, p95', 'solved in', 'invalid'), rows)
 
 
 def _pairs(summary: Summary) -> str:

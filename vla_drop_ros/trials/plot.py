@@ -78,7 +78,7 @@ def _difference(axes: 'Axes', summary: Summary) -> None:
     axes.set_xlim(-1.1 * reach, 1.1 * reach)
     axes.set_xlabel('points, 95 % Tango interval')
     name = summary.pairs[0].candidate.name if len(summary.pairs) == 1 else 'candidate'
-    axes.set_title(f'{name} minus {summary.study.arms[0].name}, same scenes')
+    axes.set_title(f'{name} minus {summary.study.arms[0].name}')
 
 
 def _latency(axes: 'Axes', summary: Summary, episodes: Sequence[Episode]) -> None:
