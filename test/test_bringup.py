@@ -146,6 +146,13 @@ def test_little_shared_memory_keeps_the_default_transport(
     assert 'FASTRTPS_DEFAULT_PROFILES_FILE' not in bringup.process_environment()
 
 
+def test_scene_choices_are_those_of_the_simulator() -> None:
+    """Tasks and variants offered at start are the ones that the simulator knows."""
+    from vla_drop_ros.simulation.environment import PickPlaceEnvironment
+    assert ('', *PickPlaceEnvironment.tasks_available()) == bringup.TASKS
+    assert PickPlaceEnvironment.variants_available() == bringup.VARIANTS
+
+
 def test_shared_memory_segment_is_as_the_profile_says() -> None:
     """The size used for the decision is the size in the XML."""
     text = share_path('config', 'fastdds_shm.xml').read_text(encoding='utf-8')

@@ -100,7 +100,8 @@ class Argument(NamedTuple):
 
         """
         if self.choices and text not in self.choices:
-            raise VlaDropError(f'{self.name}: {unknown("value", text, self.choices)}')
+            valid = [choice or "''" for choice in self.choices]
+            raise VlaDropError(f'{self.name}: {unknown("value", text, valid)}')
         if isinstance(self.default, bool):
             if text.lower() not in ('true', 'false'):
                 raise VlaDropError(f'{self.name}: {text!r} must be true or false')
@@ -112,10 +113,11 @@ class Argument(NamedTuple):
             raise VlaDropError(f'{self.name}: {text!r} must be {kind}') from None
 
 
+TASKS = ('', 'left_bin', 'right_bin', 'on_top', 'beside')
 VARIANTS = ('nominal', 'distractors', 'lighting', 'hard')
 
 SCENE_ARGUMENTS = (
-    Argument('task', '', "task of the simulated scene; '' draws one from the seed"),
+    Argument('task', '', "task of the simulated scene; '' draws one from the seed", TASKS),
     Argument('seed', 0, 'seed of the simulated scene'),
     Argument('variant', 'nominal', 'difficulty of the simulated scene', VARIANTS),
     Argument('speed', 1.0, 'simulated seconds a second; 0 = as fast as possible'),

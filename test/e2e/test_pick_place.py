@@ -13,22 +13,35 @@ from typing import Any
 import uuid
 
 from geometry_msgs.msg import PoseStamped
+import numpy as np
 import pytest
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros.bringup import build
-from vla_drop_ros.nodes.messages import pose_values
+from vla_drop_ros.nodes.messages import chunk_message, pose_values, seconds
 from vla_drop_ros.nodes.qos import COMMAND, LATCHED, STATE
 from vla_drop_ros.shared_memory import FOLDER
 from vla_drop_ros.supervisor import Running
+from vla_drop_ros.types import ActionChunk, ActionSpec
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INSTRUCTION = 'put the red cube in the left bin'
+ROBOT = 'vla_drop_ros.nodes.simulated_robot_node'
+SPEC = ActionSpec(('x', 'y', 'z'), 'base_link', 'delta', 0.1, 10, 10)
+WITHOUT_POLICY = """
+from dataclasses import replace
+import sys
+from vla_drop_ros.bringup import build
+from vla_drop_ros.cli.up import run
+graph = build('pick_place', {'checkpoint': '.'})
+sys.exit(run(replace(graph, nodes=graph.nodes[:-1])))
+"""
 CYCLES = int(os.environ.get('VLA_DROP_TEST_CYCLES', '2'))
 
 
@@ -71,22 +84,38 @@ class Listener:
         self.targets: list[tuple[float, ...]] = []
         self.measured: list[tuple[float, ...]] = []
         self.states: list[str] = []
+        self._stamp = 0.0
+        self._chunks = self.node.create_publisher(
+            JointTrajectory, 'policy_node/action_chunk', COMMAND)
         for kind, topic, callback, qos in (
-                (PoseStamped, 'target_pose', self._store(self.targets), COMMAND),
-                (PoseStamped, 'ee_pose', self._store(self.measured), STATE),
+                (PoseStamped, 'target_pose', self._on_target, COMMAND),
+                (PoseStamped, 'ee_pose', self._on_pose, STATE),
                 (String, 'command_gate/state', lambda m: self.states.append(m.data), LATCHED)):
             self.node.create_subscription(kind, topic, callback, qos)
 
-    @staticmethod
-    def _store(where: list[tuple[float, ...]]) -> Callable[[Any], None]:
-        return lambda message: where.append(tuple(pose_values(message)[0]))
+    def _on_target(self, message: PoseStamped) -> None:
+        self.targets.append(tuple(pose_values(message)[0]))
 
-    def until(self, condition: Callable[[], Any], limit: float = 180.0) -> None:
-        """Listen until something has happened."""
-        end = time.monotonic() + limit
+    def _on_pose(self, message: PoseStamped) -> None:
+        self.measured.append(tuple(pose_values(message)[0]))
+        self._stamp = seconds(message.header.stamp)
+
+    def drive(self) -> None:
+        """Do the policy's part: ask for motion to the side, from the pose measured last."""
+        actions = np.tile([0.0, 0.005, 0.0], (SPEC.chunk_length, 1))
+        if self.measured:
+            self._chunks.publish(chunk_message(ActionChunk(self._stamp, actions, SPEC)))
+
+    def until(self, condition: Callable[[], Any], limit: float = 180.0,
+              drive: bool = False) -> None:
+        """Listen, and drive if asked to, until something has happened."""
+        end, turn = time.monotonic() + limit, 0
         while not condition():
             assert time.monotonic() < end, f'did not happen in time; gate: {self.states}'
             self.executor.spin_once(timeout_sec=0.05)
+            turn += 1
+            if drive and turn % 20 == 0:
+                self.drive()
 
     def close(self) -> None:
         """End."""
@@ -104,16 +133,14 @@ def listener(domain: int) -> Iterator[Listener]:
 
 
 @pytest.fixture
-def start(tiny_checkpoint: Path, mark: str, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Return a starter of `vla_drop up pick_place` whose output goes to a file."""
+def start(mark: str, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Return a starter of `python ARGUMENT...` whose output goes to a file."""
     processes = []
 
-    def run() -> 'subprocess.Popen[bytes]':
+    def run(*arguments: str) -> 'subprocess.Popen[bytes]':
         with (tmp_path / 'output').open('wb') as output:
-            processes.append(subprocess.Popen(
-                [sys.executable, '-m', 'vla_drop_ros', 'up', 'pick_place', '--checkpoint',
-                 str(tiny_checkpoint), '--instruction', INSTRUCTION], cwd=ROOT, stdout=output,
-                stderr=subprocess.STDOUT))
+            processes.append(subprocess.Popen([sys.executable, *arguments], cwd=ROOT,
+                                              stdout=output, stderr=subprocess.STDOUT))
         return processes[-1]
 
     yield run
@@ -123,9 +150,11 @@ def start(tiny_checkpoint: Path, mark: str, tmp_path: Path) -> Iterator[Callable
 
 
 def test_the_last_command_is_the_safe_one(
-        start: Callable[..., Any], listener: Listener, mark: str, tmp_path: Path) -> None:
+        start: Callable[..., Any], listener: Listener, mark: str, tmp_path: Path,
+        tiny_checkpoint: Path) -> None:
     """Asked to stop in full motion, the graph ends by holding where the arm was measured."""
-    process = start()
+    process = start('-m', 'vla_drop_ros', 'up', 'pick_place', '--checkpoint',
+                    str(tiny_checkpoint), '--instruction', INSTRUCTION)
     listener.until(lambda: 'executing' in listener.states and len(listener.targets) > 20)
     moving = len(listener.targets)
     process.send_signal(signal.SIGTERM)
@@ -143,9 +172,9 @@ def test_the_last_command_is_the_safe_one(
 
 def test_nothing_outlives_a_killed_parent(
         start: Callable[..., Any], listener: Listener, mark: str) -> None:
-    """SIGKILL of `vla_drop up` still ends with the safe command, and leaves no process."""
-    process = start()
-    listener.until(lambda: 'executing' in listener.states)
+    """SIGKILL of the starter still ends with the safe command, and leaves no process."""
+    process = start('-c', WITHOUT_POLICY)
+    listener.until(lambda: 'executing' in listener.states, drive=True)
     process.kill()
     process.wait()
     listener.until(lambda: not marked_processes(mark), limit=20.0)
@@ -153,30 +182,29 @@ def test_nothing_outlives_a_killed_parent(
     assert listener.targets[-1] in listener.measured
 
 
-def test_a_crash_of_the_policy_stops_the_graph(
+def test_a_crash_stops_the_graph(
         start: Callable[..., Any], listener: Listener, mark: str, tmp_path: Path) -> None:
-    """A policy that dies is named, the gate holds, and the rest is stopped."""
-    process = start()
-    listener.until(lambda: 'executing' in listener.states)
-    policy = next(int(folder.name) for folder in Path('/proc').glob('[0-9]*')
-                  if is_marked_policy(folder, mark))
-    os.kill(policy, signal.SIGKILL)
+    """A node that dies is named, and the rest is stopped, the gate with the safe command."""
+    process = start('-c', WITHOUT_POLICY)
+    listener.until(lambda: 'executing' in listener.states, drive=True)
+    os.kill(process_of(ROBOT, mark), signal.SIGKILL)
     listener.until(lambda: process.poll() is not None)
     assert process.returncode == 1
     output = (tmp_path / 'output').read_text(encoding='utf-8')
-    assert 'node policy_node ended by itself (signal SIGKILL)' in output
+    assert 'node simulated_robot ended by itself (signal SIGKILL)' in output
     listener.until(lambda: listener.states[-1] == 'inactive', limit=5.0)
     assert listener.targets[-1] in listener.measured
     assert not marked_processes(mark)
 
 
-def is_marked_policy(folder: Path, mark: str) -> bool:
-    """Say whether a process of /proc is our policy node."""
-    try:
-        return (mark.encode() in (folder / 'environ').read_bytes()
-                and b'vla_drop_ros.nodes.policy_node' in (folder / 'cmdline').read_bytes())
-    except OSError:
-        return False
+def process_of(module: str, mark: str) -> int:
+    """Return the process id of our node of that module."""
+    for folder in Path('/proc').glob('[0-9]*'):
+        with suppress(OSError):
+            if (mark.encode() in (folder / 'environ').read_bytes()
+                    and module.encode() in (folder / 'cmdline').read_bytes().split(b'\0')):
+                return int(folder.name)
+    raise AssertionError(f'no process runs {module}')
 
 
 def test_it_starts_and_stops_again_and_again(
@@ -187,7 +215,8 @@ def test_it_starts_and_stops_again_and_again(
     for _ in range(CYCLES):
         listener.states.clear()
         with Running(graph) as running:
-            listener.until(lambda: running.check() or 'executing' in listener.states)
+            listener.until(lambda: 'executing' in listener.states)
+            running.check()
             assert running.stop() == ()
         assert not marked_processes(mark)
         listener.until(lambda: listener.states[-1] == 'inactive', limit=5.0)

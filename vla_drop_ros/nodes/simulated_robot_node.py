@@ -79,9 +79,10 @@ class SimulatedRobotNode(Node):
         super().__init__('simulated_robot', context=context, parameter_overrides=overrides)
         self.parameters = declare(self, SimulationParameters)
         self._inlet = CommandInlet(BASE_FRAME)
+        viewers = (VIEWER_CAMERA,) if self.parameters.viewer_rate > 0.0 else ()
         self._cameras = {
             name: self.create_publisher(Image, f'{name}_camera/image_raw', IMAGE)
-            for name in (*POLICY_CAMERAS, VIEWER_CAMERA)}
+            for name in (*POLICY_CAMERAS, *viewers)}
         self._joints = self.create_publisher(JointState, 'joint_states', STATE)
         self._pose = self.create_publisher(PoseStamped, 'ee_pose', STATE)
         self._success = self.create_publisher(Bool, '~/success', LATCHED)
