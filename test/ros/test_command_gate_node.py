@@ -263,6 +263,12 @@ def test_gate_can_be_cleaned_up_and_started_again(make: Callable[..., Bench]) ->
     bench.steps_until(lambda: bench.state == 'holding: no action chunk')
 
 
+def test_a_clock_that_stands_still_is_reported(make: Callable[..., Bench]) -> None:
+    """With simulated time and no simulator the gate says what it waits for."""
+    bench = make()
+    bench.until(lambda: 'clock stands still' in bench.seen['/diagnostics'][-1].status[0].message)
+
+
 NO_TORCH = """
 import sys
 sys.modules['torch'] = None

@@ -3,7 +3,7 @@
 
 import pytest
 
-from vla_drop_ros.runtime.watchdog import DeadMan, kind, stream_fault
+from vla_drop_ros.runtime.watchdog import ClockWatch, DeadMan, kind, stream_fault
 
 
 @pytest.mark.parametrize(('stamp', 'said'), [
@@ -28,3 +28,11 @@ def test_dead_man_waits_its_time_after_the_chunk_ends() -> None:
     assert dead_man.fault(10.0, 9.0) is None
     assert dead_man.fault(10.0, 10.4) is None
     assert 'no usable chunk' in str(dead_man.fault(10.0, 10.6))
+
+
+def test_a_clock_that_stands_still_is_noticed() -> None:
+    """The second look at the same time is a fault, any advance is none."""
+    watch = ClockWatch()
+    assert watch.fault(0.0) == ''
+    assert 'use_sim_time' in watch.fault(0.0)
+    assert watch.fault(0.1) == ''

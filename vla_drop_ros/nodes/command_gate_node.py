@@ -30,7 +30,7 @@ from vla_drop_ros.nodes.process import run_node
 from vla_drop_ros.nodes.qos import COMMAND, ESTOP, LATCHED, STATE, STATUS
 from vla_drop_ros.robot_contract import load_contract, RobotContract
 from vla_drop_ros.runtime.gate import CommandGate, Decision, Mode
-from vla_drop_ros.runtime.watchdog import kind
+from vla_drop_ros.runtime.watchdog import ClockWatch, kind
 
 # The e-stop is heard twice: as a volatile topic, which every publisher matches, and as a latched
 # one, which tells a gate that starts late; the default warning about the mismatch would mislead.
@@ -66,6 +66,7 @@ class CommandGateNode(ManagedNode):
         self._state = self.create_publisher(String, '~/state', LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', STATUS)
         self._published_state = ''
+        self._clock_watch, self._clock_fault = ClockWatch(), ''
 
     def configure(self) -> None:
         """Read the contract, then create the interfaces it names."""
@@ -85,7 +86,7 @@ class CommandGateNode(ManagedNode):
         self._ticks = self.own(self.destroy_timer, self.create_timer(
             1.0 / self._contract.control_rate, self._on_tick, autostart=False))
         self.own(self.destroy_timer, self.create_timer(
-            1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)))
+            1.0, self._on_second, clock=Clock(clock_type=ClockType.STEADY_TIME)))
         self._report(Decision(Mode.INACTIVE, '', None))
 
     def activate(self) -> None:
@@ -157,18 +158,24 @@ class CommandGateNode(ManagedNode):
         if changed:
             self._publish_diagnostics()
 
+    def _on_second(self) -> None:
+        self._clock_fault = self._clock_watch.fault(clock_seconds(self))
+        self._publish_diagnostics()
+
     def _publish_diagnostics(self) -> None:
         gate, decision = self._gate, self._decision
         values = {'mode': decision.mode.value, 'dry_run': self._dry_run,
                   'robot': self._contract.robot,
                   **latency_values('capture to command', gate.capture_to_command.summary()),
                   **dict(sorted(gate.counters.items()))}
-        summary = f'{self._published_state}'
-        if decision.reason and decision.mode != Mode.EXECUTING:
+        level, summary = LEVELS[decision.mode], self._published_state
+        if self._clock_fault and self.is_active:
+            level, summary = DiagnosticStatus.ERROR, self._clock_fault
+        elif decision.reason and decision.mode != Mode.EXECUTING:
             summary = f'{decision.mode.value}: {decision.reason}'
         self._diagnostics.publish(diagnostics_message(
             clock_seconds(self), self.get_fully_qualified_name().lstrip('/'),
-            LEVELS[decision.mode], summary, values))
+            level, summary, values))
 
 
 def main(args: list[str] | None = None) -> int:

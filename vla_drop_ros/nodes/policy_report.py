@@ -11,6 +11,7 @@ from vla_drop_ros.nodes.messages import clock_seconds, diagnostics_message, late
 from vla_drop_ros.nodes.qos import STATUS
 from vla_drop_ros.runtime.latency import LatencyWindow
 from vla_drop_ros.runtime.replanning import NO_INSTRUCTION, Replanner
+from vla_drop_ros.runtime.watchdog import ClockWatch
 
 
 class PolicyReport:
@@ -26,6 +27,7 @@ class PolicyReport:
         self._node = node
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', STATUS)
         self._told = ''
+        self._clock_watch = ClockWatch()
 
     def chunk_published(self, latency: float, inference: float) -> None:
         """Record a chunk: seconds from capture to publish, and seconds spent in inference."""
@@ -71,8 +73,9 @@ class PolicyReport:
             node.get_logger().info(summary)
 
     def _judge(self, replanner: Replanner[Image], is_active: bool) -> tuple[bytes, str]:
-        failures = [text for text in (*replanner.problems, self._infer_failure, self.load_failure)
-                    if text]
+        clock = self._clock_watch.fault(clock_seconds(self._node))
+        failures = [text for text in (
+            clock, *replanner.problems, self._infer_failure, self.load_failure) if text]
         if failures:
             return DiagnosticStatus.ERROR, '; '.join(failures)
         if not is_active:

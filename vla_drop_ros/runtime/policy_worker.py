@@ -154,13 +154,11 @@ class PolicyWorker(Generic[Work]):
             if self._reset_wanted:
                 self._reset_wanted = False
                 policy.reset()
-            chunk = policy.infer(observation)
+            self._listener.on_chunk(policy.infer(observation), work)
         except VlaDropError as error:
             self._listener.on_infer_failed(str(error))
         except Exception:  # noqa: BLE001 - a thread boundary: the gate holds, the operator reads
             self._listener.on_infer_failed(traceback.format_exc())
-        else:
-            self._listener.on_chunk(chunk, work)
 
     def _load_loop(self) -> None:
         while True:

@@ -6,6 +6,8 @@ In every reason, what changes from moment to moment stands in parentheses; ``kin
 
 CLOCK_TOLERANCE = 0.1
 """How far ahead of the node's clock a stamp may lie, [s]."""
+CLOCK_STANDS = ('the clock stands still (use_sim_time is true and nobody advances /clock: start '
+                'the simulator, or set use_sim_time to false)')
 
 
 def kind(reason: str) -> str:
@@ -32,6 +34,19 @@ def stream_fault(name: str, stamp: float | None, now: float, max_age: float) -> 
         return (f'{name} stamped in the future: sender and receiver use different clocks '
                 f'({-age:.2f} s; check use_sim_time and time synchronisation)')
     return None
+
+
+class ClockWatch:
+    """Notices a node clock that stands still: use_sim_time without anyone on /clock."""
+
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        self._last: float | None = None
+
+    def fault(self, now: float) -> str:
+        """Return why time cannot be trusted, or ''; ask about once a second of real time."""
+        stands, self._last = now == self._last, now
+        return CLOCK_STANDS if stands else ''
 
 
 class DeadMan:
