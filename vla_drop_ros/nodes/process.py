@@ -2,6 +2,7 @@
 """One node in its own process: start, spin, and an end that is always orderly."""
 
 from collections.abc import Callable, Sequence
+import gc
 import signal
 import sys
 from types import FrameType
@@ -93,3 +94,4 @@ def run_node(create: Callable[[], Node], args: Sequence[str] | None = None,
             node.destroy_node()
         rclpy.try_shutdown()
         stop.ignore()
+        gc.freeze()  # else the interpreter's end searches the objects of torch, for seconds
