@@ -133,7 +133,8 @@ class SimulatedRobotNode(Node):
             self._publish_state()
         if self._cameras_due.due(environment.time):
             self._publish_images(POLICY_CAMERAS, None)
-        if self._viewer_due.due(environment.time):
+        if self._viewer_due.due(environment.time) and (
+                self._cameras[VIEWER_CAMERA].get_subscription_count()):  # 20 ms of a core each
             self._publish_images((VIEWER_CAMERA,), VIEWER_SIZE)
         if self._success_due.due(environment.time):
             self._publish_scene()

@@ -30,7 +30,7 @@ from vla_drop_ros.nodes.messages import seconds
 from vla_drop_ros.nodes.parameters import declare, parameter
 from vla_drop_ros.nodes.process import run_node
 from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATUS
-from vla_drop_ros.trials.commands import Command, LoadCheckpoint, PrepareScene, ResetScene
+from vla_drop_ros.trials import commands
 from vla_drop_ros.trials.episode import Arm, Episode, Study
 from vla_drop_ros.trials.log import open_study, read_log
 from vla_drop_ros.trials.recording import FrameRecorder
@@ -118,8 +118,10 @@ class TrialNode(Node):
             (DiagnosticArray, '/diagnostics', self._on_diagnostics, STATUS))
         for kind, topic, callback, qos in topics:
             self.create_subscription(kind, topic, callback, qos)
-        if self.parameters.record_directory:
-            self.create_subscription(Image, self.parameters.record_topic, self._on_frame, IMAGE)
+        # Pictures for people are costly to make: the simulator makes none without a listener.
+        self._frames = self.create_subscription(
+            Image, self.parameters.record_topic, self._on_frame, IMAGE) \
+            if self.parameters.record_directory else None
 
     @property
     def finished(self) -> bool:
@@ -169,20 +171,26 @@ class TrialNode(Node):
         summary = summarize(self._study, read_log(self.parameters.log).episodes)
         self.get_logger().info(f'all episodes are done\n{as_text(summary)}')
 
-    def _perform(self, command: Command) -> None:
+    def _perform(self, command: commands.Command) -> None:
         answer = partial(self._on_answer, command)
-        if isinstance(command, LoadCheckpoint):
+        if isinstance(command, commands.LoadCheckpoint):
             self._set_parameters(POLICY, {'checkpoint': command.path}, answer)
-        elif isinstance(command, PrepareScene):
+        elif isinstance(command, commands.PrepareScene):
             self._set_parameters(ROBOT, {'seed': command.seed, 'task': command.task,
                                          'variant': command.variant}, answer)
-        elif isinstance(command, ResetScene):
+        elif isinstance(command, commands.ResetScene):
             self._clients_by_name[f'{ROBOT}/reset'].call_async(
                 Trigger.Request()).add_done_callback(answer)
         else:
-            self._recorder.end()
-            self._recorder.begin(command.frames)
-            self._instruction.publish(String(data=command.text))
+            self._instruct(command)
+
+    def _instruct(self, command: commands.SendInstruction) -> None:
+        self._recorder.end()
+        self._recorder.begin(command.frames)
+        if command.text and not command.frames and self._frames is not None:
+            self.destroy_subscription(self._frames)
+            self._frames = None
+        self._instruction.publish(String(data=command.text))
 
     def _set_parameters(self, node: str, values: dict[str, Any],
                         answer: Callable[[Future], None]) -> None:
@@ -191,7 +199,7 @@ class TrialNode(Node):
         client = self._clients_by_name[f'{node}/set_parameters']
         client.call_async(request).add_done_callback(answer)
 
-    def _on_answer(self, command: Command, future: Future) -> None:
+    def _on_answer(self, command: commands.Command, future: Future) -> None:
         response = future.result()
         if isinstance(response, SetParameters.Response):
             reasons = [result.reason for result in response.results if not result.successful]
