@@ -231,6 +231,15 @@ def test_dry_run_commands_nothing(make: Callable[..., Bench]) -> None:
     assert not bench.seen['target_pose'] and not bench.seen['gripper_command']
 
 
+def test_a_dry_contract_stays_dry(make: Callable[..., Bench], tmp_path: Path) -> None:
+    """No parameter lifts the dry run that a robot's contract asks for."""
+    robot = tmp_path / 'robot.yaml'
+    robot.write_text(ROBOT.read_text().replace('dry_run: false', 'dry_run: true'))
+    bench = make(robot=str(robot), dry_run=False)
+    bench.steps_until(lambda: bench.state == 'dry_run holding: no action chunk')
+    assert not bench.seen['target_pose']
+
+
 def test_deactivation_ends_with_the_hold_pose(make: Callable[..., Bench]) -> None:
     """After deactivate exactly one more command comes, the measured pose, and then silence."""
     bench = make()

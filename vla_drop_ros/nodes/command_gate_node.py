@@ -6,7 +6,6 @@ import sys
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -44,6 +43,8 @@ class GateParameters:
     """Parameters of ``command_gate``."""
 
     robot: str = parameter('', 'Path of the robot contract; without one the node does not start')
+    dry_run: bool = parameter(
+        False, 'Compute and report, command nothing; false does not lift the dry_run of a contract')
     blend: float = parameter(0.1, 'Time over which a new chunk fades in', unit='s', minimum=0.0,
                              maximum=1.0)
     autostart: bool = parameter(
@@ -71,7 +72,7 @@ class CommandGateNode(ManagedNode):
     def configure(self) -> None:
         """Read the contract, then create the interfaces it names."""
         self._contract = load_contract(self.parameters.robot)
-        self._dry_run = self._declare_dry_run()
+        self._dry_run = self.parameters.dry_run or self._contract.dry_run
         self._gate = CommandGate(self._contract, self.parameters.blend)
         self._adapter = create_adapter(self, self._contract)
         for message, topic, callback, qos in (
@@ -105,14 +106,6 @@ class CommandGateNode(ManagedNode):
             self._adapter.publish(command, clock_seconds(self))
             self._adapter.flush()
         self._report(Decision(Mode.INACTIVE, '', None))
-
-    def _declare_dry_run(self) -> bool:
-        """Declare the one parameter whose default stands in the contract."""
-        if not self.has_parameter('dry_run'):
-            self.declare_parameter('dry_run', self._contract.dry_run, ParameterDescriptor(
-                description='Compute and report, command nothing; default: as the contract says',
-                read_only=True))
-        return bool(self.get_parameter('dry_run').value)
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         reason = self._gate.offer(incoming_chunk(message), clock_seconds(self))
