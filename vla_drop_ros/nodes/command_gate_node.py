@@ -44,7 +44,7 @@ class GateParameters:
 
     robot: str = parameter('', 'Path of the robot contract; without one the node does not start')
     dry_run: bool = parameter(
-        False, 'Compute and report, command nothing; false does not lift the dry_run of a contract')
+        False, 'Command nothing, only compute and report; false does not lift a contract dry_run')
     blend: float = parameter(0.1, 'Time over which a new chunk fades in', unit='s', minimum=0.0,
                              maximum=1.0)
     autostart: bool = parameter(
