@@ -66,6 +66,16 @@ def test_a_taken_domain_is_refused_with_another_one(monkeypatch: pytest.MonkeyPa
     assert preflight.check_domain(['/left/command_gate']).ok
 
 
+@pytest.mark.parametrize('domain', ['mine', '-1', '102'])
+def test_a_domain_that_does_not_exist_is_refused(
+        monkeypatch: pytest.MonkeyPatch, domain: str) -> None:
+    """A ROS_DOMAIN_ID that is no number or out of range is named before ROS sees it."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', domain)
+    check = preflight.check_domain()
+    assert not check.ok
+    assert domain in check.found and '0 to 101' in check.fix
+
+
 def test_require_stops_at_the_first_failure() -> None:
     """The first failed check is raised with its remedy; later ones are not run."""
     def explode() -> Check:

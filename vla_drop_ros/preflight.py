@@ -18,6 +18,7 @@ from vla_drop_ros.errors import SimulationError, VlaDropError
 
 OLDEST_PYTHON = (3, 10)
 NEWEST_PYTHON = (3, 13)
+LAST_DOMAIN = 101  # above, the ports may collide with those of other programs
 PRIVATE_DOMAINS = range(60, 100)
 DISCOVERY_TIME = 1.5  # [s] in which nodes of this machine make themselves known
 
@@ -105,14 +106,17 @@ def check_domain(names: Iterable[str] = ()) -> Check:
         names: full node names that are about to be started; () accepts any neighbours.
 
     """
-    domain = os.environ.get('ROS_DOMAIN_ID', '0')
+    domain = os.environ.get('ROS_DOMAIN_ID') or '0'
+    if not domain.isdigit() or int(domain) > LAST_DOMAIN:
+        return Check('domain', False, f'ROS_DOMAIN_ID {domain!r} is no domain',
+                     f'choose one from 0 to {LAST_DOMAIN}, for instance: export ROS_DOMAIN_ID=1')
     seen = nodes_on_domain(until=names)
     taken = sorted(set(seen) & set(names))
     found = f'ROS_DOMAIN_ID {domain}: {", ".join(seen) if seen else "no other nodes"}'
     return Check(
         'domain', not taken, found,
         f'{", ".join(taken)} already runs here: stop it, or start this with another domain or '
-        f'namespace, for instance: export ROS_DOMAIN_ID={(int(domain) + 1) % 101}')
+        f'namespace, for instance: export ROS_DOMAIN_ID={(int(domain) + 1) % LAST_DOMAIN}')
 
 
 def nodes_on_domain(until: Iterable[str] = (), timeout: float = DISCOVERY_TIME) -> tuple[str, ...]:
