@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vla_drop_ros.simulation.environment import POLICY_CAMERAS, PickPlaceEnvironment
-from vla_drop_ros.simulation.layout import VARIANTS, Layout, draw_layout
+from vla_drop_ros.simulation.environment import PickPlaceEnvironment, POLICY_CAMERAS
+from vla_drop_ros.simulation.layout import draw_layout, Layout, VARIANTS
 from vla_drop_ros.simulation.scene import BIN_CENTERS, MAX_WIDTH, OBJECT_SIZE, OBJECT_SLOTS
 from vla_drop_ros.simulation.tasks import COLOR_NAMES, GOALS, KIND_NAMES, Task
 from vla_drop_ros.types import FloatArray, ImageArray
@@ -24,8 +24,8 @@ STATE = np.dtype([
     ('kinds', 'i1', OBJECT_SLOTS), ('colors', 'i1', OBJECT_SLOTS),
     # The task in force when the frame was taken, and the object that the hand is busy with.
     ('goal', 'i1'), ('target', 'i1'), ('reference', 'i1'), ('busy', 'i1'),
-    # Where the centres of objects and tool appear: column, row in [0, 1], per camera.
-    ('seen', 'f4', (len(POLICY_CAMERAS), OBJECT_SLOTS + 1, 2)),
+    # Where objects, tool, left bin, right bin appear: column, row in [0, 1], per camera.
+    ('seen', 'f4', (len(POLICY_CAMERAS), OBJECT_SLOTS + 3, 2)),
 ])
 
 
@@ -68,7 +68,8 @@ def snapshot(environment: PickPlaceEnvironment, task: Task, busy: int) -> np.voi
     record['goal'], record['target'] = GOALS.index(task.goal), task.target
     record['reference'] = task.target if task.reference is None else task.reference
     record['busy'] = busy
-    points = np.concatenate([environment.object_positions, environment.ee_position[None]])
+    points = np.concatenate([environment.object_positions, environment.ee_position[None],
+                             [[*BIN_CENTERS[side], 0.0] for side in ('left', 'right')]])
     record['seen'] = [environment.project(camera, points) for camera in POLICY_CAMERAS]
     return record[()]
 
@@ -101,8 +102,8 @@ def pose_still(environment: PickPlaceEnvironment, seed: int) -> int:
     """
     rng = np.random.default_rng([seed, 11])
     layout = draw_layout(seed, variant=str(rng.choice(list(VARIANTS), p=[.3, .2, .2, .3])))
-    environment.restore(layout)
-    positions = environment.object_positions
+    environment.furnish(layout)
+    positions = layout.positions[:OBJECT_SLOTS]
     busy = int(rng.integers(OBJECT_SLOTS))
     kind = rng.choice(['far', 'funnel', 'grasp', 'carry', 'place', 'done'],
                       p=[.22, .26, .12, .16, .16, .08])
@@ -144,7 +145,7 @@ def _rest_height(positions: FloatArray, busy: int, goal: FloatArray) -> float:
     return OBJECT_SIZE / 2 + (0.004 if abs(goal[1]) > 0.17 else 0.0)
 
 
-def render_stills(folder: Path, shard: int, size: int) -> None:
+def render_stills(folder: Path, shard: int, size: int, kind: str = 'still') -> None:
     """Render shard number ``shard`` of ``size`` still scenes; its seeds follow from the number."""
     environment = PickPlaceEnvironment(IMAGE_SIZE)
     images = np.empty((size, len(POLICY_CAMERAS), IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
@@ -154,7 +155,7 @@ def render_stills(folder: Path, shard: int, size: int) -> None:
         states[index] = snapshot(environment, environment.task, busy)
         images[index] = look(environment)
     environment.close()
-    write(folder, f'still-{shard:04d}', images, states)
+    write(folder, f'{kind}-{shard:04d}', images, states)
 
 
 # Held-out evaluation uses seeds below this; training never does.

@@ -6,12 +6,24 @@ import numpy as np
 
 from vla_drop_ros.errors import SimulationError, unknown
 from vla_drop_ros.simulation import expert
-from vla_drop_ros.simulation.arm import SERVO_PERIOD, ArmServo
-from vla_drop_ros.simulation.layout import VARIANTS, Layout, draw_layout
+from vla_drop_ros.simulation.arm import ArmServo, SERVO_PERIOD
+from vla_drop_ros.simulation.layout import draw_layout, Layout, VARIANTS
 from vla_drop_ros.simulation.renderer import Renderer
 from vla_drop_ros.simulation.scene import (
-    ARM_JOINTS, CAMERAS, COLORS, DISTRACTOR_COLORS, DISTRACTOR_KINDS, DISTRACTOR_SLOTS,
-    FINGER_JOINTS, KINDS, MAX_WIDTH, OBJECT_SLOTS, TIMESTEP, ObjectKind, scene_xml)
+    ARM_JOINTS,
+    CAMERAS,
+    COLORS,
+    DISTRACTOR_COLORS,
+    DISTRACTOR_KINDS,
+    DISTRACTOR_SLOTS,
+    FINGER_JOINTS,
+    KINDS,
+    MAX_WIDTH,
+    OBJECT_SLOTS,
+    ObjectKind,
+    scene_xml,
+    TIMESTEP,
+)
 from vla_drop_ros.simulation.tasks import GOALS, SceneObject, Task
 from vla_drop_ros.types import FloatArray, ImageArray, Observation
 
@@ -63,11 +75,15 @@ class PickPlaceEnvironment:
 
     def restore(self, layout: Layout) -> None:
         """Set up a drawn scene, hand at its start, everything at rest."""
+        self.furnish(layout)
+        self.place_arm(self._servo.solve(layout.start), MAX_WIDTH, layout.start)
+
+    def furnish(self, layout: Layout) -> None:
+        """Set up everything of a drawn scene but the arm; ``place_arm`` must follow."""
         self.layout = layout
         mujoco.mj_resetData(self._model, self._data)
         self._dress(layout)
-        self.place_arm(self._servo.solve(layout.start), MAX_WIDTH, layout.start)
-        self._start_positions = self.object_positions
+        self._start_positions = layout.positions[:OBJECT_SLOTS].copy()
 
     def place_arm(self, joints: FloatArray, width: float, point: FloatArray) -> None:
         """Put the arm somewhere at once (for set-up and still pictures, not for motion)."""

@@ -8,9 +8,17 @@ import numpy as np
 from vla_drop_ros.errors import TaskError, unknown
 from vla_drop_ros.simulation import expert
 from vla_drop_ros.simulation.scene import (
-    COLORS, DISTRACTOR_COLORS, DISTRACTOR_KINDS, DISTRACTOR_SLOTS, KINDS, OBJECT_SIZE,
-    OBJECT_SLOTS, TABLE_X, TABLE_Y)
-from vla_drop_ros.simulation.tasks import GOALS, RELATIONS, SceneObject, Task, instruction
+    COLORS,
+    DISTRACTOR_COLORS,
+    DISTRACTOR_KINDS,
+    DISTRACTOR_SLOTS,
+    KINDS,
+    OBJECT_SIZE,
+    OBJECT_SLOTS,
+    TABLE_X,
+    TABLE_Y,
+)
+from vla_drop_ros.simulation.tasks import GOALS, instruction, RELATIONS, SceneObject, Task
 from vla_drop_ros.types import FloatArray
 
 
