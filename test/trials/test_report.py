@@ -70,7 +70,7 @@ def test_incomplete_study_says_so() -> None:
     """A look at the middle is called that, in text and page."""
     summary = summarize(STUDY, episodes(0, 0)[:7])
     assert not summary.complete
-    assert 'not complete' in as_text(summary)
+    assert 'Not all planned scenes' in as_text(summary)
 
 
 @pytest.mark.parametrize(('fails', 'words'), [

@@ -292,3 +292,16 @@ def test_a_record_that_cannot_be_kept_stops_the_study() -> None:
     robot.run()
     assert 'no space left' in str(robot.session.error)
     assert sum(isinstance(c, ResetScene) for c in robot.sent) == 1
+
+
+def test_no_scene_is_begun_after_the_budget() -> None:
+    """When the time is up the pair is completed, and the study ends without an error."""
+    episodes: list[Episode] = []
+    robot = Bench(Session(STUDY, (), episodes.append, budget=3.0),
+                  {'baseline': 1.0, 'pruned': 1.0})
+    robot.run()
+    assert robot.session.finished and robot.session.error is None
+    assert len(episodes) == 4
+    hurried = Bench(Session(STUDY, (), episodes.append, budget=0.0), robot.solves)
+    hurried.run()
+    assert len(episodes) == 6

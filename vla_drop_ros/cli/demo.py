@@ -81,7 +81,7 @@ def main(args: argparse.Namespace) -> int:
     candidate = make_candidate(args, baseline)
     settings = StudySettings(
         (f'baseline={baseline}', f'pruned={candidate}'), args.output / LOG, episodes, args.seed,
-        variant=args.variant, timeout=TIMEOUT,
+        variant=args.variant, timeout=TIMEOUT, budget=budget(args),
         record_directory=str(args.output.resolve() / FRAMES), record_pairs=RECORDED_PAIRS)
     with preflight.private_domain() as domain:
         console.print(f'[bold]2/3[/] {episodes} scenes each, over ROS 2 in domain {domain}')
@@ -113,6 +113,13 @@ def scenes_that_fit(args: argparse.Namespace) -> int:
     if args.quick:
         return 2
     return max(1, int((60.0 * args.minutes - START) / (2.0 * (TIMEOUT + BETWEEN))))
+
+
+def budget(args: argparse.Namespace) -> float:
+    """Return after how many seconds no scene is begun any more; 0: no limit."""
+    if args.quick or args.episodes is not None:
+        return 0.0
+    return float(max(1.0, 60.0 * args.minutes - START - 2.0 * (TIMEOUT + BETWEEN)))
 
 
 def clear_output(folder: Path) -> None:

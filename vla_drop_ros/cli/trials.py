@@ -53,6 +53,7 @@ class StudySettings:
     task: str = ''
     variant: str = 'nominal'
     timeout: float = 15.0
+    budget: float = 0.0
     resume: bool = False
     record_directory: str = ''
     record_pairs: int = 1
@@ -140,7 +141,7 @@ def study_graph(settings: StudySettings, viewer_rate: float = 0.0) -> Graph:
     return bringup.with_trials(graph, {
         'checkpoints': settings.checkpoints, 'episodes': settings.episodes,
         'seed': settings.seed, 'task': settings.task, 'variant': settings.variant,
-        'timeout': settings.timeout, 'log': str(settings.log.resolve()),
+        'timeout': settings.timeout, 'budget': settings.budget, 'log': str(settings.log.resolve()),
         'resume': settings.resume, 'record_directory': settings.record_directory,
         'record_pairs': settings.record_pairs})
 

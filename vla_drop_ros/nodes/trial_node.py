@@ -54,6 +54,7 @@ class TrialParameters:
     task: str = parameter('', "Task of every scene; '' draws one from the seed")
     variant: str = parameter('nominal', 'Difficulty of the scenes')
     timeout: float = parameter(15.0, 'Longest episode, on the node clock', unit='s', minimum=0.1)
+    budget: float = parameter(0.0, 'No scene is begun after this time; 0: no limit', unit='s')
     log: str = parameter('trial.jsonl', 'Append-only log; an existing one is never overwritten')
     resume: bool = parameter(False, 'Go on with an existing log of the same study')
     record_topic: str = parameter('studio_camera/image_raw', 'Camera for people')
@@ -94,7 +95,7 @@ class TrialNode(Node):
         self._study = study
         self._log, done = open_study(wanted.log, study, wanted.resume)
         self._recorder = FrameRecorder(wanted.record_directory)
-        self.session = Session(study, done, self._record,
+        self.session = Session(study, done, self._record, budget=wanted.budget or float('inf'),
                                record_pairs=wanted.record_pairs if wanted.record_directory else 0)
         self._instruction = self.create_publisher(String, 'instruction', LATCHED)
         self._clients_by_name: dict[str, Any] = {

@@ -96,8 +96,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _verdicts(summary: Summary) -> str:
     boxes = [f'<p class="verdict">{escape(sentence(pair))}</p>' for pair in summary.pairs]
     if not summary.complete:
-        boxes.append('<p class="verdict warning">The study is not complete: these numbers are a '
-                     'look at its middle.</p>')
+        boxes.append('<p class="verdict warning">Not all planned scenes were run: these numbers '
+                     'are a look at the middle.</p>')
     return ''.join(boxes)
 
 

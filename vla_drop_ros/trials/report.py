@@ -193,5 +193,5 @@ def as_text(summary: Summary) -> str:
                   f'{pair.baseline.name} only {pair.baseline_only}, neither {pair.neither}; '
                   f'Tango 95 % interval; exact McNemar p = {pair.p_value:.3f}']
     if not summary.complete:
-        lines += ['', 'The study is not complete: these numbers are a look at its middle.']
+        lines += ['', 'Not all planned scenes were run: these numbers are a look at the middle.']
     return '\n'.join(lines)

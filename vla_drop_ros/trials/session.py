@@ -69,7 +69,8 @@ class Session:
     """
 
     def __init__(self, study: Study, done: Sequence[Episode], record: Callable[[Episode], None],
-                 patience: Patience | None = None, record_pairs: int = 0) -> None:
+                 patience: Patience | None = None, record_pairs: int = 0,
+                 budget: float = float('inf')) -> None:
         """Prepare to run the slots without a valid episode in ``done``.
 
         Args:
@@ -78,6 +79,7 @@ class Session:
             record: called once an episode; it returns when the record is safe.
             patience: how long to wait for others.
             record_pairs: camera frames are wanted of the first so many pairs.
+            budget: steady time after which no further pair is begun, [s]; one is always run.
 
         """
         self.phase = Phase.CONNECTING
@@ -86,6 +88,8 @@ class Session:
         self._record = record
         self._patience = patience or Patience()
         self._record_pairs = record_pairs
+        self._budget = budget
+        self._began = float('inf')
         self._left = deque(remaining(study, done))
         self._arms = {arm.name: arm for arm in study.arms}
         self._invalid: list[Episode] = []
@@ -201,13 +205,14 @@ class Session:
             absent = (*absent, 'policy_node/checkpoint (a policy that is loaded)')
         if not absent:
             self._out.append(SendInstruction(''))
+            self._began = self._steady
             self._next()
         elif self._waited() > self._patience.connect:
             self._stop(f'{", ".join(absent)} did not appear within {self._patience.connect:.0f} s;'
                        ' start the robot and the policy node first, in this ROS domain')
 
     def _next(self) -> None:
-        if not self._left:
+        if not self._left or self._time_is_up(self._left[0][0]):
             self._attempt = None
             self._enter(Phase.FINISHED)
             return
@@ -219,6 +224,10 @@ class Session:
         else:
             self._configured = ''
             self._ask(LoadCheckpoint(arm.path), Phase.LOADING)
+
+    def _time_is_up(self, upcoming: Slot) -> bool:
+        spent = self._steady - self._began > self._budget
+        return spent and self._attempt is not None and upcoming.position == 0
 
     def _ask_scene(self, slot: Slot) -> None:
         self._ask(PrepareScene(slot.seed, self._study.task, self._study.variant), Phase.PREPARING)
