@@ -16,6 +16,7 @@ import yaml
 from vla_drop_ros.nodes.command_gate_node import GateParameters
 from vla_drop_ros.nodes.parameters import declare, parameter
 from vla_drop_ros.nodes.policy_settings import PolicyParameters
+from vla_drop_ros.nodes.trial_node import TrialParameters
 
 pytestmark = pytest.mark.ros
 
@@ -40,11 +41,14 @@ def _context() -> Iterator[Context]:
 
 
 @pytest.mark.parametrize(('file', 'kind'), [
-    ('policy.yaml', PolicyParameters), ('gate.yaml', GateParameters)])
+    ('policy.yaml', PolicyParameters), ('gate.yaml', GateParameters),
+    ('trial.yaml', TrialParameters)])
 def test_shipped_yaml_is_the_defaults(file: str, kind: Any) -> None:
     """A YAML under config names every parameter with its default, and nothing else."""
     (_, section), = yaml.safe_load((CONFIG / file).read_text()).items()
-    assert section['ros__parameters'] == asdict(kind())
+    defaults = {name: list(value) if isinstance(value, tuple) else value
+                for name, value in asdict(kind()).items()}
+    assert section['ros__parameters'] == defaults
 
 
 @pytest.mark.parametrize(('file', 'name'), [
