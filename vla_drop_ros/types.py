@@ -110,7 +110,8 @@ class Observation:
         if self.state.ndim != 1 or not np.isfinite(self.state).all():
             raise ObservationError(f'state must be a finite vector, got {self.state}')
         if not self.instruction.strip():
-            raise ObservationError('the instruction is empty; publish one on the topic instruction')
+            raise ObservationError(
+                'the instruction is empty; publish one on the topic instruction')
 
 
 @dataclass(frozen=True, slots=True)

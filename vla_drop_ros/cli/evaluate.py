@@ -24,9 +24,9 @@ from vla_drop_ros.trials.statistics import Interval, wilson
 
 EXAMPLES = """\
 examples:
-  vla_drop evaluate reference-vla --episodes 200
-  vla_drop evaluate reference-vla pruned --variant hard --json outcome.json
-  vla_drop evaluate reference-vla --swap --episodes 100
+  vla_drop evaluate reference --episodes 200
+  vla_drop evaluate reference pruned --variant hard --json outcome.json
+  vla_drop evaluate reference --swap --episodes 100
 """
 Job = tuple[str, int, str, bool]
 
@@ -130,8 +130,8 @@ def _print(outcome: dict[str, list[dict[str, Any]]], args: argparse.Namespace) -
         if args.swap and good:
             changed = sum(one['swapped']['moved'] == one['swapped']['named'] for one in good)
             table.add_row('', f'{changed}/{len(good)}', _interval(wilson(changed, len(good))),
-                          '', 'another object named: that one moved, where the first run succeeded',
-                          '')
+                          '', 'another object named: that one moved, where the first run '
+                          'succeeded', '')
     Console().print(table)
 
 

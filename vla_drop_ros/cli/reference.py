@@ -6,7 +6,7 @@ policy by flow matching on the expert's actions, with DAgger rounds. The same co
 """
 
 import argparse
-from dataclasses import fields
+from dataclasses import asdict
 import logging
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from vla_drop_ros.errors import VlaDropError
 EXAMPLES = """\
 examples:
   vla_drop reference train --output models --work reference_work
-  vla_drop reference train --quick --output /tmp/models --work /tmp/work     two minutes, learns little
+  vla_drop reference train --quick --output /tmp/models --work /tmp/work
+                                     two minutes, learns little
 """
 QUICK = {'shards': 1, 'shard_size': 64, 'demo_shards': 1, 'vlm_steps': 4, 'vla_steps': 4,
          'visits_from': 2, 'visits_every': 2, 'vision_steps': 2}
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.add_argument('action', choices=['train'], help='what to do')
     parser.add_argument('--output', type=Path, default=Path('models'),
-                        help='gets reference-vlm and reference-vla (default: models)')
+                        help='gets reference-vlm and reference (default: models)')
     parser.add_argument('--work', type=Path, default=Path('reference_work'),
                         help='frames and training state, about 3 GB (default: reference_work)')
     parser.add_argument('--workers', type=int, default=1,
@@ -44,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
     from vla_drop_ros.reference.train import Recipe, train
     torch.set_num_threads(args.threads)
     logging.basicConfig(level=logging.INFO, format='%(asctime)s %(message)s')
-    types = {field.name: type(field.default) for field in fields(Recipe)}
+    types = {name: type(number) for name, number in asdict(Recipe()).items()}
     changes: dict[str, float] = dict(QUICK) if args.quick else {}
     for pair in args.set:
         name, _, value = pair.partition('=')

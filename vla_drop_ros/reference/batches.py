@@ -69,7 +69,8 @@ class Source:
                               if name.startswith(kind)] for kind in self.weights}
         return sum(len(shard) for shards in self.shards.values() for shard in shards)
 
-    def draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    def draw(self, count: int, rng: np.random.Generator,
+             ) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """Return images (count, C, H, W, 3), states (count,) and the kind of each."""
         kinds = [kind for kind in self.weights if self.shards[kind]]
         weights = np.array([self.weights[kind] for kind in kinds])

@@ -9,6 +9,7 @@ frame serves every instruction that makes sense in it.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def snapshot(environment: PickPlaceEnvironment, task: Task, busy: int) -> np.voi
     points = np.concatenate([environment.object_positions, environment.ee_position[None],
                              [[*BIN_CENTERS[side], 0.0] for side in ('left', 'right')]])
     record['seen'] = [environment.project(camera, points) for camera in POLICY_CAMERAS]
-    return record[()]
+    return cast(np.void, record[()])
 
 
 def look(environment: PickPlaceEnvironment) -> ImageArray:

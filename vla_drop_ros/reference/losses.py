@@ -88,7 +88,8 @@ def flow(vla: Any, heads: Heads, tap: Tap, batch: Batch, repeats: int, draws: in
     state = batch.state.repeat_interleave(draws, 0)
     actions = batch.actions.repeat_interleave(draws, 0)
     noise = torch.randn_like(actions)
-    beta = torch.distributions.Beta(config.time_sampling_beta_alpha, config.time_sampling_beta_beta)
+    beta = torch.distributions.Beta(
+        config.time_sampling_beta_alpha, config.time_sampling_beta_beta)
     time = beta.sample((len(actions),)) * config.time_sampling_scale + config.time_sampling_offset
     mixed = time[:, None, None] * noise + (1 - time[:, None, None]) * actions
     hidden = vla.model(

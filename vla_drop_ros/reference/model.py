@@ -33,7 +33,9 @@ LOCATION_BINS = 40
 THINGS = len(COLOR_NAMES) + 1
 # Dense heads read the output of this block: what it says, the later blocks' keys can carry.
 DENSE_BLOCK = 5
-QUESTION_WORDS = ['point', 'to', 'the', 'closest', 'object', 'is', 'left', 'right', 'of', 'nothing', 'held', 'what', 'holding', 'gripper', 'yes', 'no', 'describe', 'in', 'front', 'behind', 'bin', 'where']
+QUESTION_WORDS = (
+    'behind', 'bin', 'closest', 'describe', 'front', 'gripper', 'held', 'holding', 'in', 'is',
+    'left', 'no', 'nothing', 'object', 'of', 'point', 'right', 'the', 'to', 'what', 'where', 'yes')
 
 
 def location(value: float) -> str:

@@ -71,7 +71,7 @@ def pretrain(folder: Path, frames: Path, tokenizer: Tokenizer, steps: int, visio
             source.refresh()
         if index < vision_steps:
             batch = make_batch(source, tokenizer, rng, 2 * FRAMES, 1, 1.0, answers=False)
-            return losses.detection(heads, losses.image_features(vlm.model, batch.pixels), batch)
+            return losses.detection(heads, image_features(vlm.model, batch.pixels), batch)
         batch = make_batch(source, tokenizer, rng, FRAMES, REPEATS, 0.6)
         return losses.language(vlm, heads, tap, batch, REPEATS)
 

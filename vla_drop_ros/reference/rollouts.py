@@ -14,7 +14,7 @@ from vla_drop_ros.simulation.environment import CONTROL_PERIOD, PickPlaceEnviron
 from vla_drop_ros.simulation.layout import VARIANTS
 from vla_drop_ros.simulation.scene import OBJECT_SLOTS
 from vla_drop_ros.simulation.tasks import instruction, possible_tasks, Task
-from vla_drop_ros.types import FloatArray, Observation
+from vla_drop_ros.types import FloatArray, ImageArray, Observation
 
 MAX_STEPS = 90
 
@@ -58,7 +58,8 @@ def run_episode(environment: PickPlaceEnvironment, policy: Policy, seed: int,
     Args:
         environment: the cell.
         policy: what decides.
-        seed, variant: the scene.
+        seed: of the scene.
+        variant: of the scene.
         task: instead of the scene's own.
         latencies: gets the inference time of every chunk, [s].
 
@@ -84,13 +85,14 @@ def run_episode(environment: PickPlaceEnvironment, policy: Policy, seed: int,
 
 
 def collect(folder: Path, shard: int, size: int, policy: Policy | None) -> dict[str, int]:
-    """Write a shard of visited states: by the noisy expert, or by the policy with the expert's help.
+    """Write a shard of visited states: by the noisy expert, or by the policy and the expert.
 
     Half of the policy's episodes begin with a few expert steps, so that late stages are reached.
     The instruction changes in mid-episode now and then.
     """
     environment = PickPlaceEnvironment(frames.IMAGE_SIZE)
-    images, states = [], []
+    images: list[ImageArray] = []
+    states: list[np.void] = []
     counts = {'episodes': 0, 'successes': 0}
     seed = frames.TRAIN_SEED + 50_000_000 + shard * 10_000
     while len(states) < size:
@@ -100,7 +102,7 @@ def collect(folder: Path, shard: int, size: int, policy: Policy | None) -> dict[
         task = environment.task
         words = environment.instruction
         switch = int(rng.integers(5, 30)) if rng.random() < 0.2 else -1
-        handover = 0 if policy is None else int(rng.choice([0, rng.integers(0, 30)]))
+        handover = 0 if policy is None else int(rng.choice([0, int(rng.integers(0, 30))]))
         step = 0
         while step < 60 and len(states) < size and not environment.succeeded(task):
             if switch >= 0 and step >= switch:

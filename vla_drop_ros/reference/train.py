@@ -4,7 +4,7 @@
 Every stage keeps what it finished in the working folder, so that the same command resumes.
 """
 
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 import logging
 import multiprocessing
@@ -106,7 +106,7 @@ def train(work: Path, output: Path, recipe: Recipe, workers: int) -> Path:
 
     Args:
         work: frames and training states; the same folder resumes.
-        output: gets ``reference-vlm`` and ``reference-vla``.
+        output: gets ``reference-vlm`` and ``reference``.
         recipe: how much of everything.
         workers: processes that render and drive the simulator beside the training.
 
@@ -116,26 +116,25 @@ def train(work: Path, output: Path, recipe: Recipe, workers: int) -> Path:
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         held = [pool.submit(_render, frames, shard, 256, 'held')
                 for shard in _missing(frames, 'held', range(HELD_SHARD, HELD_SHARD + 1))]
-        first, *rest = [pool.submit(_render, frames, shard, recipe.shard_size, 'still')
-                        for shard in _missing(frames, 'still', range(recipe.shards))] or [None]
-        for needed in (*held, first):
-            if needed is not None:
-                needed.result()
+        stills = [pool.submit(_render, frames, shard, recipe.shard_size, 'still')
+                  for shard in _missing(frames, 'still', range(recipe.shards))]
+        for needed in (*held, *stills[:1]):
+            needed.result()
         demos = [pool.submit(_collect, frames, shard, recipe.shard_size, None)
                  for shard in _missing(frames, 'demo', range(recipe.demo_shards))]
         vlm, heads = pretrain(work / 'vlm', frames, tokenizer, recipe.vlm_steps,
                               recipe.vision_steps, recipe.peak, recipe.seed, EVERY)
         training = asdict(recipe)
         save_vlm(output / 'reference-vlm', vlm, tokenizer, training)
-        for pending in (*rest, *demos):
-            if pending is not None:
-                pending.result()
+        pending: list[Future[Any]] = [*stills[1:], *demos]
+        for future in pending:
+            future.result()
         return _adapt(work, output, recipe, (tokenizer, vlm, heads), pool)
 
 
 def _adapt(work: Path, output: Path, recipe: Recipe, start: tuple[Tokenizer, Any, Heads],
            pool: ProcessPoolExecutor) -> Path:
-    frames, policy = work / 'frames', output / 'reference-vla'
+    frames, policy = work / 'frames', output / 'reference'
     tokenizer, vlm, heads = start
     stops = [*range(recipe.visits_from, recipe.vla_steps, recipe.visits_every), recipe.vla_steps]
     for number, stop in enumerate(stops):

@@ -16,7 +16,7 @@ from torch import nn
 from vla_drop_ros.reference.losses import Parts
 
 _LOG = logging.getLogger(__name__)
-WARM_UP, DECAY, AVERAGE = 200, 0.25, 0.998
+WARM_UP, DECAY, AVERAGE = 200, 0.25, 0.99
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:

@@ -44,7 +44,7 @@ class ArmServo:
         return self.joints
 
     def step(self, target: FloatArray) -> FloatArray:
-        """Move the commanded point towards ``target`` for one servo period; return joints [rad]."""
+        """Move the commanded point towards ``target`` for a servo period; return joints [rad]."""
         move = target - self.point
         distance = float(np.linalg.norm(move))
         reach = SERVO_SPEED * SERVO_PERIOD

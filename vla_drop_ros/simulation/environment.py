@@ -96,7 +96,7 @@ class PickPlaceEnvironment:
         mujoco.mj_forward(self._model, data)
 
     def place_object(self, index: int, position: FloatArray, yaw: float = 0.0) -> None:
-        """Put an object somewhere at once (for set-up and still pictures); call before place_arm."""
+        """Put an object somewhere at once (for set-up and stills); call before place_arm."""
         address = self._model.joint(f'object{index}').qposadr[0]
         self._data.qpos[address:address + 7] = [
             *position, np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]
@@ -229,7 +229,7 @@ class PickPlaceEnvironment:
         return self._renderers[size].render(self._data, camera)
 
     def project(self, camera: str, points: FloatArray) -> FloatArray:
-        """Return where points [m] (P, 3) appear: column and row, 0..1 inside the picture, (P, 2)."""
+        """Return where points [m] (P, 3) appear: column, row, 0..1 inside the picture, (P, 2)."""
         view = self._data.camera(camera)
         local = (points - view.xpos) @ view.xmat.reshape(3, 3)
         depth = np.maximum(-local[:, 2], 1e-6)
@@ -287,5 +287,6 @@ class PickPlaceEnvironment:
         model.geom_aabb[geom] = [0, 0, 0, x, y, z]
         model.geom_rgba[geom, :3] = color
         mass = model.body_mass[body]
-        model.body_inertia[body] = mass / 3 * np.array([y * y + z * z, x * x + z * z, x * x + y * y])
+        model.body_inertia[body] = mass / 3 * np.array(
+            [y * y + z * z, x * x + z * z, x * x + y * y])
         model.body_gravcomp[body] = 0.0

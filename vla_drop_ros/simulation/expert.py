@@ -2,8 +2,8 @@
 """A scripted expert that is a function of what can be seen: no clock, no hidden phase.
 
 Every rule looks only at positions and the opening width, so a label can be computed for any state
-that a policy visits (DAgger) and for states that no demonstration contains. All arrays are batched:
-B states, N nameable objects.
+that a policy visits (DAgger) and for states that no demonstration contains. All arrays are
+batched: B states, N nameable objects.
 """
 
 from dataclasses import dataclass

@@ -152,8 +152,10 @@ def draw_layout(seed: int, goal: str | None = None, variant: str = 'nominal') ->
         start=np.array([rng.uniform(0.36, 0.52), rng.uniform(-0.12, 0.12),
                         rng.uniform(0.16, 0.27)]),
         task=task, instruction=instruction(task, objects, rng),
-        diffuse=0.55 * (1 + light * rng.uniform(-1, 1)) * (1 + 0.4 * light * rng.uniform(-1, 1, 3)),
-        ambient=0.35 * (1 + light * rng.uniform(-1, 1)) * (1 + 0.4 * light * rng.uniform(-1, 1, 3)),
+        diffuse=0.55 * (1 + light * rng.uniform(-1, 1)) * (
+            1 + 0.4 * light * rng.uniform(-1, 1, 3)),
+        ambient=0.35 * (1 + light * rng.uniform(-1, 1)) * (
+            1 + 0.4 * light * rng.uniform(-1, 1, 3)),
         direction=np.array([-0.1, -0.3, -1.0]) + light * rng.uniform(-1, 1, 3) * [1.5, 1.5, 0.0],
         table=np.clip(np.array([0.72, 0.70, 0.66]) * (1 + 0.5 * light * rng.uniform(-1, 1, 3)),
                       0, 1),

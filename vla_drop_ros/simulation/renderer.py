@@ -13,7 +13,8 @@ from vla_drop_ros.types import ImageArray
 BACKENDS = ('egl', 'osmesa')
 INSTALL = 'sudo apt-get install -y libegl1 libegl-mesa0 libgl1-mesa-dri libosmesa6'
 _PROBE = ('import mujoco; m = mujoco.MjModel.from_xml_string("<mujoco/>"); '
-          'r = mujoco.Renderer(m, 8, 8); r.update_scene(mujoco.MjData(m)); r.render(); print("ok")')
+          'r = mujoco.Renderer(m, 8, 8); r.update_scene(mujoco.MjData(m)); r.render(); '
+          'print("ok")')
 
 
 def choose_backend() -> str:

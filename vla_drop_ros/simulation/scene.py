@@ -123,7 +123,8 @@ def _objects() -> str:
         f'mass=".05"/></body>' for i in range(OBJECT_SLOTS + DISTRACTOR_SLOTS))
 
 
-def scene_xml(objects: bool = True, offscreen: tuple[int, int] = (640, 480), samples: int = 4) -> str:
+def scene_xml(objects: bool = True, offscreen: tuple[int, int] = (640, 480),
+              samples: int = 4) -> str:
     """Return the MJCF text of the cell; poses, colours and shapes are set at reset.
 
     Args:
@@ -143,7 +144,8 @@ def scene_xml(objects: bool = True, offscreen: tuple[int, int] = (640, 480), sam
  noslip_iterations="3"/>
 <visual><global offwidth="{offscreen[0]}" offheight="{offscreen[1]}"/>
 <quality offsamples="{samples}" numslices="16" numstacks="8"/>
-<headlight ambient=".35 .35 .35" diffuse=".25 .25 .25" specular="0 0 0"/><map znear=".02"/></visual>
+<headlight ambient=".35 .35 .35" diffuse=".25 .25 .25" specular="0 0 0"/>
+<map znear=".02"/></visual>
 <default>
  <default class="visual"><geom contype="0" conaffinity="0" group="1"/></default>
  <default class="hand"><geom contype="2" conaffinity="1" rgba=".25 .26 .28 1" mass="0"/></default>

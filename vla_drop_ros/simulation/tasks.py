@@ -39,7 +39,7 @@ class SceneObject:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Move ``target`` to ``goal``; relations need a ``reference`` object. Indices into the scene."""
+    """Move object ``target`` to ``goal``; relations need a ``reference`` object (indices)."""
 
     goal: str
     target: int
