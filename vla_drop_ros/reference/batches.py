@@ -13,6 +13,7 @@ from vla_drop_ros.reference import questions
 from vla_drop_ros.reference.frames import Frames, read
 from vla_drop_ros.reference.model import ACTION_DIM, CHUNK, IMAGE_TOKENS
 from vla_drop_ros.simulation import expert
+from vla_drop_ros.simulation.environment import POLICY_CAMERAS
 from vla_drop_ros.simulation.scene import MAX_WIDTH
 from vla_drop_ros.simulation.tasks import GOALS
 
@@ -32,6 +33,7 @@ class Batch:
         patch: (B, C, 2) patch index of object and place, -1 unknown; offset: (B, C, 2, 2).
         vector: (B, 6) object - tool and place - tool, decimetres; vector_known: (B, 2).
         thing: (F, C, THINGS) patch index of colours and tool; thing_offset: (F, C, THINGS, 2).
+        thing_position: (F, C, THINGS, 3); position: (B, C, 2, 3) of object and place, decimetres.
         state: (B, 4) and actions: (B, CHUNK, 4), normalised.
 
     """
@@ -50,6 +52,8 @@ class Batch:
     actions: torch.Tensor
     thing: torch.Tensor
     thing_offset: torch.Tensor
+    thing_position: torch.Tensor
+    position: torch.Tensor
 
 
 class Source:
@@ -152,4 +156,7 @@ def _assemble(images: torch.Tensor, frames: np.ndarray, asked: list[questions.Qu
         images, ids, mask, types, labels, last, torch.from_numpy(np.stack([f[0] for f in found])),
         tensor(np.stack([f[1] for f in found])), tensor(vector), torch.from_numpy(known),
         tensor((state - STATE_MEAN) / STATE_STD), tensor((actions - ACTION_MEAN) / ACTION_STD),
-        torch.from_numpy(thing), tensor(thing_offset))
+        torch.from_numpy(thing), tensor(thing_offset), tensor(questions.thing_positions(frames)),
+        tensor(questions.positions(rows)[
+            np.arange(len(rows))[:, None, None], np.arange(len(POLICY_CAMERAS))[None, :, None],
+            np.array([question.points for question in asked])[:, None]]))

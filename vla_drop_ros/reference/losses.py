@@ -29,7 +29,12 @@ def detection(heads: Heads, features: torch.Tensor, batch: Batch) -> Parts:
     seen = functional.binary_cross_entropy_with_logits(
         output[..., 0], present, pos_weight=torch.tensor(5.0))
     miss = (output[..., 1:] - batch.thing_offset[:, :, None]).abs().mean(-1)
-    return {'seen': seen, 'shift': (miss * present).sum() / present.sum().clamp(min=1)}
+    located = heads.locate(features).unflatten(1, (cameras, PATCHES)).unflatten(-1, (THINGS, 3))
+    far = functional.smooth_l1_loss(located, batch.thing_position[:, :, None].expand_as(located),
+                                    beta=0.1, reduction='none').mean(-1)
+    count = present.sum().clamp(min=1)
+    return {'seen': seen, 'shift': (miss * present).sum() / count,
+            'locate': (far * present).sum() / count}
 
 
 def pointing(heads: Heads, features: torch.Tensor, batch: Batch) -> Parts:
@@ -52,10 +57,16 @@ def pointing(heads: Heads, features: torch.Tensor, batch: Batch) -> Parts:
     miss = (offsets.gather(3, index)[..., 0, :] - batch.offset).abs().mean(-1)
     known = batch.patch >= 0
     offset = miss[known].mean() if known.any() else miss.sum() * 0.0
+    places = heads.place(image).unflatten(-1, (2, 3)).transpose(2, 3)  # (B, C, 2, P, 3)
+    index = index[..., :1].expand(-1, -1, -1, 1, 3)
+    far = functional.smooth_l1_loss(places.gather(3, index)[..., 0, :], batch.position, beta=0.1,
+                                    reduction='none').mean(-1)
+    place = far[known].mean() if known.any() else far.sum() * 0.0
     guess = heads.vector(features[rows, batch.last]).unflatten(1, (2, 3))
     wrong = functional.smooth_l1_loss(
         guess, batch.vector.unflatten(1, (2, 3)), beta=0.1, reduction='none').mean(-1)
-    return {'patch': patch, 'offset': offset, 'vector': wrong[batch.vector_known].mean()}
+    return {'patch': patch, 'offset': offset, 'place': place,
+            'vector': wrong[batch.vector_known].mean()}
 
 
 def language(vlm: Any, heads: Heads, tap: Tap, batch: Batch, repeats: int) -> Parts:

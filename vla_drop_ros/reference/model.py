@@ -105,6 +105,8 @@ class Heads(nn.Module):
         """Roles: the object to move and the place it goes to; things: colours, then the tool."""
         super().__init__()
         self.detect = nn.Linear(WIDTH, 3 * THINGS)
+        self.locate = nn.Linear(WIDTH, 3 * THINGS)
+        self.place = nn.Linear(WIDTH, 6)
         self.point = nn.Linear(WIDTH, 2)
         self.offset = nn.Linear(WIDTH, 4)
         self.vector = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.SiLU(), nn.Linear(WIDTH, 6))

@@ -7,7 +7,7 @@ import numpy as np
 
 from vla_drop_ros.reference.frames import IMAGE_SIZE
 from vla_drop_ros.reference.model import location, PATCH, THINGS
-from vla_drop_ros.simulation.scene import OBJECT_SLOTS
+from vla_drop_ros.simulation.scene import BIN_CENTERS, OBJECT_SLOTS
 from vla_drop_ros.simulation.tasks import (
     COLOR_NAMES,
     GOALS,
@@ -113,6 +113,29 @@ def things(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         places[rows, :, states['colors'][:, slot]] = states['seen'][:, :, slot]
     places[:, :, -1] = states['seen'][:, :, EE]
     return _cells(places, np.ones(places.shape[:-1], bool))
+
+
+def positions(states: np.ndarray) -> np.ndarray:
+    """Return objects, tool, left bin, right bin, from each camera's view, decimetres.
+
+    The front camera stands still: where things are in base_link. The wrist camera moves with the
+    tool: where they are from the tool. Shape (F, C, OBJECT_SLOTS + 3, 3).
+    """
+    bins = np.broadcast_to([[*BIN_CENTERS[side], 0.0] for side in ('left', 'right')],
+                           (len(states), 2, 3))
+    points = np.concatenate([states['objects'], states['ee'][:, None], bins], axis=1)
+    return 10.0 * np.stack([points - [0.47, 0.0, 0.1], points - states['ee'][:, None]], axis=1)
+
+
+def thing_positions(states: np.ndarray) -> np.ndarray:
+    """Return ``positions`` of each colour and the tool, 0 if absent, (F, C, THINGS, 3)."""
+    known = positions(states)
+    places = np.zeros((*known.shape[:2], THINGS, 3))
+    rows = np.arange(len(states))
+    for slot in range(OBJECT_SLOTS):
+        places[rows, :, states['colors'][:, slot]] = known[:, :, slot]
+    places[:, :, -1] = known[:, :, EE]
+    return places
 
 
 def _cells(seen: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -113,7 +113,8 @@ def train(work: Path, output: Path, recipe: Recipe, workers: int) -> Path:
     """
     frames, tokenizer = work / 'frames', vocabulary()
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=os.nice,
+                             initargs=(10,)) as pool:
         held = [pool.submit(_render, frames, shard, 256, 'held')
                 for shard in _missing(frames, 'held', range(HELD_SHARD, HELD_SHARD + 1))]
         stills = [pool.submit(_render, frames, shard, recipe.shard_size, 'still')
