@@ -24,7 +24,8 @@ QUICK = {'shards': 1, 'shard_size': 64, 'demo_shards': 1, 'vlm_steps': 4, 'vla_s
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
-    parser.add_argument('action', choices=['train'], help='what to do')
+    parser.add_argument('action', choices=['train', 'curve'],
+                        help='train; curve: draw what a training logged, into OUTPUT/training.png')
     parser.add_argument('--output', type=Path, default=Path('models'),
                         help='gets reference-vlm and reference (default: models)')
     parser.add_argument('--work', type=Path, default=Path('reference_work'),
@@ -39,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Train; return 0."""
+    """Train or draw; return 0."""
+    if args.action == 'curve':
+        return _draw(args.work, args.output)
     import torch
 
     from vla_drop_ros.reference.train import Recipe, train
@@ -56,4 +59,15 @@ def main(args: argparse.Namespace) -> int:
                                f'{", ".join(types)}') from None
     recipe = Recipe(**changes)  # type: ignore[arg-type]  # int and float fields, converted above
     print(f'trained {train(args.work, args.output, recipe, args.workers)}')
+    return 0
+
+
+def _draw(work: Path, output: Path) -> int:
+    from vla_drop_ros.reference.curve import draw
+    folders = sorted((path.parent for path in work.glob('*/curve.jsonl')), reverse=True)
+    if not folders:
+        raise VlaDropError(f'{str(work)!r} holds no */curve.jsonl; give the --work of a training')
+    output.mkdir(parents=True, exist_ok=True)
+    draw(folders, output / 'training.png')
+    print(f'drew {output / "training.png"}')
     return 0

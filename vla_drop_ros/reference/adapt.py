@@ -19,8 +19,8 @@ from vla_drop_ros.reference.model import build_vla, Heads, Tap
 from vla_drop_ros.reference.pretrain import grounding
 from vla_drop_ros.reference.trainer import Trainer
 
-WEIGHTS = {'flow': 1.0, 'guess': 1.0, 'words': 0.2, 'seen': 0.5, 'shift': 1.0, 'locate': 1.0, 'place': 1.0, 'patch': 0.2,
-           'offset': 0.2, 'vector': 0.5}
+WEIGHTS = {'flow': 1.0, 'guess': 1.0, 'words': 0.2, 'seen': 0.5, 'shift': 1.0, 'locate': 1.0,
+           'place': 1.0, 'patch': 0.2, 'offset': 0.2, 'vector': 0.5}
 FRAMES, REPEATS, DRAWS = 32, 2, 2
 # One step in this many rehearses questions and answers.
 REHEARSE = 10

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-STAGES = ('vlm', 'vla')
 PANELS = (('flow', 'guess', 'vector', 'patch'), ('target_mm', 'place_mm', 'action_mm'),
           ('patch_wrong', 'gripper_wrong', 'target_far'))
 LABELS = ('training loss', 'held-out error [mm]', 'held-out rate')
@@ -19,7 +18,7 @@ def read_curve(path: Path) -> list[dict[str, float]]:
 
 
 def draw(folders: Sequence[Path], output: Path) -> None:
-    """Write a PNG: one row a stage (a folder with ``curve.jsonl``), one column a kind of figure."""
+    """Write a PNG: a row for each stage (a folder with ``curve.jsonl``)."""
     import matplotlib
     matplotlib.use('Agg')
     from matplotlib import pyplot

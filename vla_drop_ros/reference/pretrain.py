@@ -22,7 +22,8 @@ from vla_drop_ros.reference.model import (
 )
 from vla_drop_ros.reference.trainer import Trainer
 
-WEIGHTS = {'words': 0.5, 'seen': 3.0, 'shift': 2.0, 'locate': 2.0, 'place': 1.0, 'patch': 0.5, 'offset': 0.5, 'vector': 1.0}
+WEIGHTS = {'words': 0.5, 'seen': 3.0, 'shift': 2.0, 'locate': 2.0, 'place': 1.0, 'patch': 0.5,
+           'offset': 0.5, 'vector': 1.0}
 FRAMES, REPEATS = 32, 2
 
 
