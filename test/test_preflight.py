@@ -9,7 +9,7 @@ import pytest
 from vla_drop_ros import preflight
 from vla_drop_ros.errors import SimulationError, VlaDropError
 from vla_drop_ros.preflight import Check
-from vla_drop_ros.simulation import renderer
+from vla_drop_ros.simulation import opengl
 
 
 @pytest.mark.parametrize(('version', 'ok'), [
@@ -42,7 +42,7 @@ def test_no_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> str:
         raise SimulationError('sudo apt-get install -y libosmesa6')
 
-    monkeypatch.setattr(renderer, 'choose_backend', fail)
+    monkeypatch.setattr(opengl, 'choose_backend', fail)
     check = preflight.check_renderer()
     assert not check.ok
     assert 'apt-get install' in check.fix

@@ -281,7 +281,7 @@ def process_environment(renders: bool = False, threads: int = 1) -> dict[str, st
         raise MissingDependencyError(
             f'the simulated arm needs MuJoCo, which is not installed; {INSTALL_SIMULATION}')
     if renders and 'MUJOCO_GL' not in os.environ:
-        from vla_drop_ros.simulation.renderer import choose_backend
+        from vla_drop_ros.simulation.opengl import choose_backend
         wanted['MUJOCO_GL'] = choose_backend()
     chosen = {name: os.environ.get(name, value) for name, value in wanted.items()}
     root = str(Path(__file__).resolve().parent.parent)

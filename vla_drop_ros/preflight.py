@@ -61,7 +61,7 @@ def check_renderer() -> Check:
     """Check that camera images can be drawn without a screen."""
     if importlib.util.find_spec('mujoco') is None:
         return Check('renderer', False, 'mujoco not found', INSTALL_SIMULATION)
-    from vla_drop_ros.simulation.renderer import choose_backend
+    from vla_drop_ros.simulation.opengl import choose_backend
     try:
         return Check('renderer', True, choose_backend())
     except SimulationError as error:

@@ -24,7 +24,7 @@ from vla_drop_ros.nodes.images import rgb_from
 from vla_drop_ros.nodes.messages import pose_message, pose_values, seconds
 from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATE
 from vla_drop_ros.resources import share_path
-from vla_drop_ros.simulation.renderer import choose_backend
+from vla_drop_ros.simulation.opengl import choose_backend
 
 pytestmark = pytest.mark.ros
 

@@ -47,11 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print a table; return 0."""
     from vla_drop_ros.simulation.layout import VARIANTS
+    from vla_drop_ros.simulation.opengl import prepare_rendering
     if args.variant not in VARIANTS:
         raise VlaDropError(unknown('variant', args.variant, VARIANTS))
     if args.episodes < 1 or args.workers < 1:
         raise VlaDropError('--episodes and --workers must be at least 1')
     folders = {name: str(find_checkpoint(name)) for name in args.checkpoints}
+    prepare_rendering()
     seeds = range(args.first_seed, args.first_seed + args.episodes)
     outcome: dict[str, list[dict[str, Any]]] = {}
     for name, folder in folders.items():

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import logging
 from pathlib import Path
 
-from vla_drop_ros.errors import VlaDropError
+from vla_drop_ros.errors import MissingDependencyError, VlaDropError
 
 EXAMPLES = """\
 examples:
@@ -43,9 +43,16 @@ def main(args: argparse.Namespace) -> int:
     """Train or draw; return 0."""
     if args.action == 'curve':
         return _draw(args.work, args.output)
-    import torch
+    from vla_drop_ros.simulation.opengl import prepare_rendering
+    prepare_rendering()
+    try:
+        import torch
 
-    from vla_drop_ros.reference.train import Recipe, train
+        from vla_drop_ros.reference.train import Recipe, train
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f'training needs the package {error.name!r}: '
+            'pip install torch transformers tokenizers safetensors') from error
     torch.set_num_threads(args.threads)
     logging.basicConfig(level=logging.INFO, format='%(asctime)s %(message)s')
     types = {name: type(number) for name, number in asdict(Recipe()).items()}

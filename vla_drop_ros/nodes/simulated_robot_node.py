@@ -33,8 +33,8 @@ from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATE, STATUS
 from vla_drop_ros.simulation.arm import SERVO_PERIOD
 from vla_drop_ros.simulation.command_inlet import CommandInlet
 from vla_drop_ros.simulation.environment import PickPlaceEnvironment, POLICY_CAMERAS
+from vla_drop_ros.simulation.opengl import choose_backend
 from vla_drop_ros.simulation.pacing import Cadence, Pacer
-from vla_drop_ros.simulation.renderer import choose_backend
 from vla_drop_ros.simulation.scene import MAX_WIDTH
 
 BASE_FRAME = 'base_link'
