@@ -23,6 +23,7 @@ from vla_drop_ros.reference.batches import ACTION_MEAN, ACTION_STD, STATE_MEAN, 
 from vla_drop_ros.reference.frames import IMAGE_SIZE, render_stills
 from vla_drop_ros.reference.model import CHUNK, EXECUTED, Heads, vocabulary
 from vla_drop_ros.reference.pretrain import pretrain
+from vla_drop_ros.reference.trainer import join_processes, wait_for_all
 from vla_drop_ros.simulation.environment import CONTROL_PERIOD, POLICY_CAMERAS
 from vla_drop_ros.types import ActionSpec, CameraSpec
 
@@ -97,6 +98,9 @@ def _collect(folder: Path, shard: int, size: int, checkpoint: Path | None) -> di
 
 
 def _missing(folder: Path, kind: str, shards: range) -> list[int]:
+    """Return the shards still to be made; only the first of several processes makes any."""
+    if join_processes() != 0:
+        return []
     return [shard for shard in shards
             if not (folder / f'{kind}-{shard:04d}.states.npy').exists()]
 
@@ -110,6 +114,7 @@ def train(work: Path, output: Path, recipe: Recipe, workers: int) -> Path:
         recipe: how much of everything.
         workers: processes that render and drive the simulator beside the training.
 
+    Started by torchrun, the processes share every step; each adds its own batch.
     """
     frames, tokenizer = work / 'frames', vocabulary()
     context = multiprocessing.get_context('spawn')
@@ -121,15 +126,18 @@ def train(work: Path, output: Path, recipe: Recipe, workers: int) -> Path:
                   for shard in _missing(frames, 'still', range(recipe.shards))]
         for needed in (*held, *stills[:1]):
             needed.result()
+        wait_for_all()
         demos = [pool.submit(_collect, frames, shard, recipe.shard_size, None)
                  for shard in _missing(frames, 'demo', range(recipe.demo_shards))]
         vlm, heads = pretrain(work / 'vlm', frames, tokenizer, recipe.vlm_steps,
                               recipe.vision_steps, recipe.peak, recipe.seed, EVERY)
         training = asdict(recipe)
-        save_vlm(output / 'reference-vlm', vlm, tokenizer, training)
+        if join_processes() == 0:
+            save_vlm(output / 'reference-vlm', vlm, tokenizer, training)
         pending: list[Future[Any]] = [*stills[1:], *demos]
         for future in pending:
             future.result()
+        wait_for_all()
         return _adapt(work, output, recipe, (tokenizer, vlm, heads), pool)
 
 
@@ -142,7 +150,8 @@ def _adapt(work: Path, output: Path, recipe: Recipe, start: tuple[Tokenizer, Any
         vla = adapt(work / 'vla', frames, tokenizer, vlm, heads, recipe.vla_steps, recipe.peak,
                     recipe.seed, EVERY, until=stop)
         training = {**asdict(recipe), 'step': stop}
-        save_vla(policy, output / 'reference-vlm', vla, tokenizer, training)
+        if join_processes() == 0:
+            save_vla(policy, output / 'reference-vlm', vla, tokenizer, training)
         if stop == recipe.vla_steps:
             break
         shards = range(number * recipe.visit_shards, (number + 1) * recipe.visit_shards)

@@ -3,15 +3,17 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from datetime import timedelta
 import json
 import logging
+import os
 from pathlib import Path
 import time
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from vla_drop_ros.reference.losses import Parts
 
@@ -26,8 +28,37 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * rise * fall
 
 
+def join_processes() -> int:
+    """Join the processes that torchrun started, if it did; return this one's rank."""
+    if 'WORLD_SIZE' in os.environ and not distributed.is_initialized():
+        distributed.init_process_group('gloo', timeout=timedelta(hours=2))
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def wait_for_all() -> None:
+    """Wait until every process is here."""
+    if distributed.is_initialized():
+        distributed.barrier()
+
+
+def average_gradients(modules: nn.Module) -> None:
+    """Replace every gradient by its mean over the processes."""
+    if not distributed.is_initialized():
+        return
+    gradients = [p.grad for p in modules.parameters() if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]),
+                              strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
 class Trainer:
-    """Train modules on a stream of losses; stop and resume at any step."""
+    """Train modules on a stream of losses; stop and resume at any step.
+
+    Started by torchrun, every process draws batches of its own and gradients are averaged.
+    """
 
     def __init__(self, modules: dict[str, nn.Module], folder: Path, steps: int, peak: float,
                  seed: int) -> None:
@@ -41,6 +72,7 @@ class Trainer:
             [{'params': decayed, 'weight_decay': 0.02}, {'params': rest, 'weight_decay': 0.0}],
             lr=peak, betas=(0.9, 0.97), foreach=True)
         self.step, self.seconds = 0, 0.0
+        self.rank = join_processes()
         folder.mkdir(parents=True, exist_ok=True)
         self._state, self._curve = folder / 'state.pt', folder / 'curve.jsonl'
         if self._state.exists():
@@ -55,8 +87,8 @@ class Trainer:
         began, counted = time.monotonic(), self.step
         while self.step < until:
             start = time.monotonic()
-            torch.manual_seed(self.seed * 1_000_003 + self.step)
-            rng = np.random.default_rng([self.seed, self.step])
+            torch.manual_seed((self.seed + 7919 * self.rank) * 1_000_003 + self.step)
+            rng = np.random.default_rng([self.seed, self.step, self.rank])
             for group in self.optimizer.param_groups:
                 group['lr'] = learning_rate(self.step, self.steps, self.peak)
             parts = losses(rng, self.step)
@@ -64,6 +96,7 @@ class Trainer:
             assert isinstance(total, torch.Tensor)  # noqa: S101 - at least one part
             self.optimizer.zero_grad(set_to_none=True)
             total.backward()
+            average_gradients(self.modules)
             nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)
             self.optimizer.step()
             self._follow()
@@ -73,7 +106,9 @@ class Trainer:
             self.seconds += time.monotonic() - start
             if self.step % every == 0 or self.step == until:
                 rate = (self.step - counted) / (time.monotonic() - began)
-                self._save({**sums, **report(self.average), 'steps_per_second': rate})
+                if self.rank == 0:
+                    self._save({**sums, **report(self.average), 'steps_per_second': rate})
+                wait_for_all()
 
     def _follow(self) -> None:
         decay = min(AVERAGE, (1 + self.step) / (10 + self.step))
