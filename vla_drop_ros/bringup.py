@@ -26,6 +26,7 @@ Value = bool | int | float | str
 Parameters = Mapping[str, Value | Sequence[str]]
 
 SIMULATED_ROBOT = 'simulated_arm'
+DEFAULT_CHECKPOINT = 'reference'  # the shipped policy, models/reference
 STOP_DEADLINE = 10.0  # [s] that a node has between the polite signal and SIGKILL
 INSTALL_SIMULATION = 'pip install mujoco mink daqp'
 LIFELINE = 'vla_drop_ros.lifeline'
@@ -127,7 +128,7 @@ NAMESPACE_ARGUMENT = Argument('namespace', '', 'namespace of every node, for sev
 PICK_PLACE_ARGUMENTS = (
     Argument('robot', SIMULATED_ROBOT,
              'robot contract: a file, or the name of one in config/robots'),
-    Argument('checkpoint', 'reference',
+    Argument('checkpoint', DEFAULT_CHECKPOINT,
              'policy checkpoint: a folder, or the name of one in models'),
     Argument('instruction', '', "what to do from the start; '' waits for the topic instruction"),
     Argument('dry_run', False, 'command nothing; a contract that says dry_run stays dry anyway'),
@@ -157,7 +158,7 @@ def simulated_robot(*, publish_clock: bool = True, task: str = '', seed: int = 0
     return Graph((node,), namespace, process_environment(renders=True))
 
 
-def pick_place(*, robot: str = SIMULATED_ROBOT, checkpoint: str = 'reference',
+def pick_place(*, robot: str = SIMULATED_ROBOT, checkpoint: str = DEFAULT_CHECKPOINT,
                instruction: str = '', dry_run: bool = False, simulator: str = 'auto',
                device: str = 'auto', threads: int = 1, namespace: str = '',
                **scene: Value) -> Graph:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from typing import NamedTuple
 
-from vla_drop_ros.bringup import find_checkpoint, INSTALL_SIMULATION
+from vla_drop_ros.bringup import DEFAULT_CHECKPOINT, find_checkpoint, INSTALL_SIMULATION
 from vla_drop_ros.errors import SimulationError, VlaDropError
 
 OLDEST_PYTHON = (3, 10)
@@ -86,7 +86,7 @@ def check_transformers() -> Check:
     return check_package('transformers', "pip install 'transformers>=5'")
 
 
-def check_checkpoint(checkpoint: str = 'reference') -> Check:
+def check_checkpoint(checkpoint: str = DEFAULT_CHECKPOINT) -> Check:
     """Check that a checkpoint folder is there and describes itself."""
     fix = ('give the folder of a checkpoint with --checkpoint, or make one: '
            'vla_drop reference train')

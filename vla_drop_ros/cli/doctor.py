@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from vla_drop_ros import preflight
+from vla_drop_ros.bringup import DEFAULT_CHECKPOINT
 from vla_drop_ros.preflight import Check
 
 EXAMPLES = """\
@@ -17,7 +18,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what can be set."""
-    parser.add_argument('--checkpoint', default='reference',
+    parser.add_argument('--checkpoint', default=DEFAULT_CHECKPOINT,
                         help='folder, or name of one in models (default: %(default)s)')
 
 
