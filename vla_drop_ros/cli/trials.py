@@ -42,7 +42,7 @@ INTERRUPTED = 130
 Watch = Callable[[Episode], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StudySettings:
     """What a study on the simulated robot needs, named as the parameters of ``trial_node``."""
 
@@ -89,8 +89,9 @@ def main(args: argparse.Namespace) -> int:
 def run(args: argparse.Namespace) -> int:
     """Run a study with progress, then report it."""
     settings = StudySettings(
-        tuple(map(full_entry, args.checkpoints)), args.log, args.episodes, args.seed, args.task,
-        args.variant, args.timeout, args.resume)
+        tuple(map(full_entry, args.checkpoints)), args.log, episodes=args.episodes,
+        seed=args.seed, task=args.task, variant=args.variant, timeout=args.timeout,
+        resume=args.resume)
     if args.log.exists() and not args.resume:
         raise TrialError(f'{args.log} exists and is never overwritten; add --resume to go on '
                          'with it, or choose another')
