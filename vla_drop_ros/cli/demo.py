@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--minutes', type=float, default=5.0,
                         help='as many scenes as surely fit (default: %(default)s)')
     parser.add_argument('--episodes', type=int, help='scenes each, instead of --minutes')
-    parser.add_argument('--checkpoint', default='reference',
+    parser.add_argument('--checkpoint', default=bringup.DEFAULT_CHECKPOINT,
                         help='baseline, a folder or the name of one in models')
     parser.add_argument('--candidate',
                         help='checkpoint to compare (default: the baseline without --drop)')
@@ -218,4 +218,4 @@ def write_film(output: Path, episodes: Sequence[Episode]) -> dict[Path, str]:
     instruction = chosen[0][1].instruction
     save_animation(output / FILM, compose(clips, instruction, 1.0 / VIEWER_RATE))
     return {output / FILM: f'Scene {chosen[0][1].slot.seed}, told “{instruction}”: '
-            'both checkpoints from the same start, in real time.'}
+            'both checkpoints from the same start, as fast as the robot really moves.'}
