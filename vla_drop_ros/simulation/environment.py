@@ -210,7 +210,7 @@ class PickPlaceEnvironment:
             and target in (self._model.geom_bodyid[contact.geom1],
                            self._model.geom_bodyid[contact.geom2])
             for contact in self._data.contact)
-        return bool(expert.at_goal(self.states(task))[0]) and not touching and speed < 0.05
+        return bool(expert.at_goal(self.states(task))[0] and not touching and speed < 0.05)
 
     @property
     def moved_object(self) -> str | None:
