@@ -8,10 +8,11 @@ instruction about another object: what moves must change with the words alone.
 import argparse
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 import json
 import multiprocessing
 from pathlib import Path
+import platform
 from typing import Any
 
 from rich.console import Console
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from vla_drop_ros.bringup import find_checkpoint
 from vla_drop_ros.errors import unknown, VlaDropError
+from vla_drop_ros.manifest import load_manifest, write_manifest
 from vla_drop_ros.trials.statistics import Interval, wilson
 
 EXAMPLES = """\
@@ -42,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--swap', action='store_true', help='swap the object named, see above')
     parser.add_argument('--workers', type=int, default=1, help='processes (default: 1)')
     parser.add_argument('--json', type=Path, help='write every episode here')
+    parser.add_argument('--record', action='store_true',
+                        help='write success and latency into the manifest of each checkpoint')
 
 
 def main(args: argparse.Namespace) -> int:
@@ -61,8 +65,39 @@ def main(args: argparse.Namespace) -> int:
         outcome[name] = _run(jobs, args.workers, name)
     _print(outcome, args)
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps({'variant': args.variant, 'episodes': outcome}, indent=1))
+    if args.record:
+        for name, folder in folders.items():
+            _record(folder, args, outcome[name])
     return 0
+
+
+def _record(folder: str, args: argparse.Namespace, episodes: list[dict[str, Any]]) -> None:
+    """Add the outcome to the manifest; the identity of the checkpoint stays what it is."""
+    manifest = load_manifest(folder)
+    key = f'{args.variant}_swap' if args.swap else args.variant
+    good = [one for one in episodes if one['success']]
+    interval = wilson(len(good), len(episodes))
+    measured: dict[str, Any] = {
+        'episodes': len(episodes), 'successes': len(good), 'first_seed': args.first_seed,
+        'interval95': [round(interval.low, 4), round(interval.high, 4)]}
+    latency = manifest.latency
+    if args.swap:
+        measured['named_object_moved'] = _followed(good)
+    else:
+        device = f'{platform.machine()} cpu, 1 thread'
+        latency = {**(latency or {}), device: {'chunk_ms': round(1e3 * _median(episodes), 1)}}
+    write_manifest(folder, replace(
+        manifest, quality={**(manifest.quality or {}), key: measured}, latency=latency))
+
+
+def _followed(good: list[dict[str, Any]]) -> int:
+    return sum(one['swapped']['moved'] == one['swapped']['named'] for one in good)
+
+
+def _median(episodes: list[dict[str, Any]]) -> float:
+    return sorted(float(one['latency']) for one in episodes)[len(episodes) // 2]
 
 
 def _run(jobs: list[Job], workers: int, name: str) -> list[dict[str, Any]]:
@@ -122,18 +157,16 @@ def _print(outcome: dict[str, list[dict[str, Any]]], args: argparse.Namespace) -
         good = [one for one in episodes if one['success']]
         goals = sorted({one['goal'] for one in episodes})
         wrong = sum(one['moved'] not in (None, one['named']) for one in episodes)
-        by_goal = ' '.join(
+        by_goal = '\n'.join(
             f'{goal} {sum(one["goal"] == goal for one in good)}'
             f'/{sum(one["goal"] == goal for one in episodes)}' for goal in goals)
-        speeds = sorted(one['latency'] for one in episodes if 'latency' in one)
-        speed = f'{1e3 * speeds[len(speeds) // 2]:.0f}' if speeds else '-'
+        speed = '-' if args.swap else f'{1e3 * _median(episodes):.0f}'
         table.add_row(name, f'{len(good)}/{len(episodes)}', _interval(
             wilson(len(good), len(episodes))), f'{wrong}', by_goal, speed)
         if args.swap and good:
-            changed = sum(one['swapped']['moved'] == one['swapped']['named'] for one in good)
-            table.add_row('', f'{changed}/{len(good)}', _interval(wilson(changed, len(good))),
-                          '', 'another object named: that one moved, where the first run '
-                          'succeeded', '')
+            followed = _followed(good)
+            table.add_row('  other object named:\n  that one moved', f'{followed}/{len(good)}',
+                          _interval(wilson(followed, len(good))), '', '', '')
     Console().print(table)
 
 

@@ -57,10 +57,10 @@ class Recipe:
     shard_size: int = 1500
     demo_shards: int = 3
     vision_steps: int = 800
-    vlm_steps: int = 2000
-    vla_steps: int = 3000
-    visits_from: int = 600
-    visits_every: int = 300
+    vlm_steps: int = 1700
+    vla_steps: int = 1700
+    visits_from: int = 500
+    visits_every: int = 250
     visit_shards: int = 1
     peak: float = 1e-3
     seed: int = 0
