@@ -49,7 +49,7 @@ class StudySettings:
     checkpoints: tuple[str, ...]
     log: Path
     episodes: int = 10
-    seed: int = 1_000_000
+    seed: int = 900_000
     task: str = ''
     variant: str = 'nominal'
     timeout: float = 15.0

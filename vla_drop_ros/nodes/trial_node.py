@@ -49,7 +49,7 @@ class TrialParameters:
         ('',), 'Checkpoint folders to compare, the baseline first, each as path or name=path')
     episodes: int = parameter(10, 'Episodes of each checkpoint', minimum=1)
     seed: int = parameter(
-        1_000_000, 'Seed of the first scene; episode i uses seed + i for every checkpoint',
+        900_000, 'Seed of the first scene; episode i uses seed + i for every checkpoint',
         minimum=0)
     task: str = parameter('', "Task of every scene; '' draws one from the seed")
     variant: str = parameter('nominal', 'Difficulty of the scenes')
