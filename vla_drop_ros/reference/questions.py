@@ -19,6 +19,8 @@ from vla_drop_ros.simulation.tasks import (
     Task,
 )
 
+# Placing on and beside needs more precision than a bin does, and so more practice.
+GOAL_SHARES = {'left_bin': 0.15, 'right_bin': 0.15, 'on_top': 0.4, 'beside': 0.3}
 EE, LEFT_BIN, RIGHT_BIN = OBJECT_SLOTS, OBJECT_SLOTS + 1, OBJECT_SLOTS + 2
 
 
@@ -52,13 +54,18 @@ def place_of(task: Task) -> int:
     return LEFT_BIN if task.goal == 'left_bin' else RIGHT_BIN
 
 
+def draw_goal(rng: np.random.Generator) -> str:
+    """Draw a goal after ``GOAL_SHARES``."""
+    return str(rng.choice(list(GOAL_SHARES), p=list(GOAL_SHARES.values())))
+
+
 def draw_task(state: np.void, rng: np.random.Generator, keep: float, busy: float) -> Task:
     """Draw a task: the frame's own with chance ``keep``, else any; about the busy object."""
     if rng.random() < keep:
         goal = GOALS[state['goal']]
         return Task(goal, int(state['target']),
                     int(state['reference']) if goal in RELATIONS else None)
-    goal = GOALS[rng.integers(len(GOALS))]
+    goal = draw_goal(rng)
     target = int(state['busy']) if rng.random() < busy else int(rng.integers(OBJECT_SLOTS))
     reference = int(rng.choice([i for i in range(OBJECT_SLOTS) if i != target]))
     return Task(goal, target, reference if goal in RELATIONS else None)

@@ -9,6 +9,7 @@ import numpy as np
 
 from vla_drop_ros.policies.policy import Policy
 from vla_drop_ros.reference import frames
+from vla_drop_ros.reference.questions import draw_goal
 from vla_drop_ros.simulation import expert
 from vla_drop_ros.simulation.environment import CONTROL_PERIOD, PickPlaceEnvironment
 from vla_drop_ros.simulation.layout import VARIANTS
@@ -98,7 +99,8 @@ def collect(folder: Path, shard: int, size: int, policy: Policy | None) -> dict[
     while len(states) < size:
         seed += 1
         rng = np.random.default_rng([seed, 17])
-        environment.reset(seed, variant=str(rng.choice(list(VARIANTS), p=[.3, .2, .2, .3])))
+        environment.reset(seed, draw_goal(rng),
+                          str(rng.choice(list(VARIANTS), p=[.3, .2, .2, .3])))
         task = environment.task
         words = environment.instruction
         switch = int(rng.integers(5, 30)) if rng.random() < 0.2 else -1
