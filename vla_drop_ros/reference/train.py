@@ -58,7 +58,7 @@ class Recipe:
     demo_shards: int = 3
     vision_steps: int = 800
     vlm_steps: int = 1700
-    vla_steps: int = 1900
+    vla_steps: int = 1700
     visits_from: int = 500
     visits_every: int = 250
     visit_shards: int = 1
