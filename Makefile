@@ -2,11 +2,12 @@
 # `make` alone says what there is; every target sets the machine up by itself first.
 VENV ?= .venv
 PYTHON ?=
+SEEDS ?= 40
 BIN := $(VENV)/bin
 export VENV PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint test clean
+.PHONY: help setup demo lint test bench clean
 
 help:  ## what there is (this text)
 	@echo 'vla_drop_ros: prune a VLA, run it on a robot safely, prove that it is no worse.'
@@ -29,6 +30,9 @@ lint: setup  ## style and types
 test: lint  ## all that CI runs: lint, a short demo, every test
 	$(BIN)/vla_drop demo --quick --output output/demo_quick
 	$(BIN)/python -m pytest
+
+bench: setup  ## speed of the simulator and success of its expert (SEEDS=500 for the whole)
+	$(BIN)/python bench/simulator.py --seeds $(SEEDS)
 
 clean:  ## remove what these commands made, the environment too
 	rm -rf $(VENV) build install log output demo_output *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -16,7 +16,7 @@ import vla_drop_ros
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'vla_drop_ros'
-SOURCES = sorted(path for folder in ('vla_drop_ros', 'launch', 'test', 'tools')
+SOURCES = sorted(path for folder in ('vla_drop_ros', 'bench', 'launch', 'test', 'tools')
                  for path in (ROOT / folder).rglob('*.py')) + [ROOT / 'setup.py']
 
 FILE_LINES = 400
@@ -292,7 +292,7 @@ def test_files_state_their_licence() -> None:
 def test_no_path_of_one_machine() -> None:
     """Nothing points into somebody's home."""
     endings = {'.py', '.sh', '.md', '.rst', '.yaml', '.toml', '.txt', '.cfg', '.xml', '.json'}
-    folders = ('vla_drop_ros', 'launch', 'config', 'docs', 'tools', 'test', 'models')
+    folders = ('vla_drop_ros', 'bench', 'launch', 'config', 'docs', 'tools', 'test', 'models')
     paths = [path for folder in folders for path in (ROOT / folder).rglob('*')
              if path.suffix in endings and path.is_file() and path != Path(__file__).resolve()]
     paths += [path for path in ROOT.glob('*') if path.is_file() and path.suffix in endings]
