@@ -55,12 +55,18 @@ def test_output_of_an_earlier_demo_is_replaced(tmp_path: Path) -> None:
     assert (folder / 'thesis.tex').read_text() == 'precious'
 
 
-def test_the_middle_block_is_dropped_unless_told(tiny_checkpoint: Path) -> None:
-    """The tiny model has four language blocks; a text that is no list is refused."""
-    assert demo.blocks_to_drop(None, tiny_checkpoint) == [2]
-    assert demo.blocks_to_drop('0,3', tiny_checkpoint) == [0, 3]
-    with pytest.raises(PlanError, match='--drop'):
-        demo.blocks_to_drop('two', tiny_checkpoint)
+def test_two_vision_blocks_go_unless_told(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """The tiny model has three vision blocks; named ones win; what is no list is refused."""
+    assert demo.default_plan(tiny_checkpoint) == {'vision': [1, 2]}
+    told = demo.make_candidate(arguments('-o', str(tmp_path), '--language', '0,3'),
+                               tiny_checkpoint)
+    dropped = load_manifest(told).dropped or {}
+    assert [dropped[stack]['removed'] for stack in ('vision', 'language')] == [[], [0, 3]]
+    with pytest.raises(PlanError, match='--vision'):
+        demo.make_candidate(arguments('--vision', 'two'), tiny_checkpoint)
+    with pytest.raises(PlanError, match='taken as it is'):
+        demo.make_candidate(arguments('--vision', '1', '--candidate', str(tiny_checkpoint)),
+                            tiny_checkpoint)
 
 
 def test_a_missing_checkpoint_leaves_the_old_output(tmp_path: Path,
@@ -108,7 +114,7 @@ def test_results_are_written_and_raw_frames_go(finished: Path) -> None:
     page = (finished / demo.PAGE).read_text()
     study = read_log(finished / demo.LOG).study
     expected: list[Any] = [arm.hash for arm in study.arms]
-    expected += ['2 of 3', '0 of 3', 'What this does not show', 'language [2], action [2]',
+    expected += ['2 of 3', '0 of 3', 'What this does not show', 'vision [1, 2]',
                  'vla_drop demo --episodes 3 --seed 100', 'data:image/gif', 'data:image/png']
     assert [text for text in expected if text not in page] == []
 

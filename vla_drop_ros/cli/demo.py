@@ -9,6 +9,7 @@ Exit status: 0 done, 1 a node ended before the end, 2 bad input, 130 interrupted
 
 import argparse
 from collections.abc import Sequence
+import json
 import os
 from pathlib import Path
 import platform
@@ -19,10 +20,11 @@ import time
 from rich.console import Console
 
 from vla_drop_ros import __version__, bringup, preflight
+from vla_drop_ros.cli.drop import block_numbers
 from vla_drop_ros.cli.trials import run_with_progress, study_graph, StudySettings
 from vla_drop_ros.cli.up import graph_checks
 from vla_drop_ros.errors import PlanError, VlaDropError
-from vla_drop_ros.manifest import load_manifest, Manifest
+from vla_drop_ros.manifest import CONFIG_FILE, load_manifest, Manifest
 from vla_drop_ros.trials.episode import Episode
 from vla_drop_ros.trials.film import Clip, compose, save_animation
 from vla_drop_ros.trials.log import LogContents, read_log
@@ -35,7 +37,7 @@ EXAMPLES = """\
 examples:
   vla_drop demo                      8 scenes each, less than five minutes
   vla_drop demo --quick              2 scenes each, to see that everything works
-  vla_drop demo --drop 2,5 --episodes 20 -o two_blocks_less
+  vla_drop demo --language 4 --episodes 20 -o a_language_block_less
   vla_drop demo --candidate my_pruned_checkpoint --variant distractors
 """
 
@@ -60,9 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--checkpoint', default=bringup.DEFAULT_CHECKPOINT,
                         help='baseline, a folder or the name of one in models')
     parser.add_argument('--candidate',
-                        help='checkpoint to compare (default: the baseline without --drop)')
-    parser.add_argument('--drop', metavar='I,J,...',
-                        help='language blocks that the candidate lacks (default: the middle one)')
+                        help='checkpoint to compare (default: the baseline with fewer blocks)')
+    parser.add_argument('--vision', default='', metavar='I,J,...',
+                        help='vision blocks that the candidate lacks (default: two of them)')
+    parser.add_argument('--language', default='', metavar='I,J,...',
+                        help='language blocks that the candidate lacks (default: none)')
     parser.add_argument('--seed', type=int, default=900_000, help='seed of the first scene')
     parser.add_argument('--variant', default='nominal', choices=bringup.VARIANTS)
 
@@ -134,29 +138,28 @@ def clear_output(folder: Path) -> None:
 
 
 def make_candidate(args: argparse.Namespace, baseline: Path) -> Path:
-    """Return the given candidate, or write the baseline without some language blocks."""
+    """Return the given candidate, or write the baseline without some of its blocks."""
     if args.candidate:
-        if args.drop:
-            raise PlanError('--candidate is taken as it is; leave --drop out')
+        if args.vision or args.language:
+            raise PlanError('--candidate is taken as it is; leave --vision and --language out')
         return bringup.find_checkpoint(args.candidate)
+    plan = {stack: block_numbers(stack, getattr(args, stack)) for stack in ('vision', 'language')}
     from vla_drop_ros.pruning.drop import drop_blocks
     output: Path = args.output / SMALLER
-    drop_blocks(baseline, output, {'language': blocks_to_drop(args.drop, baseline)},
+    drop_blocks(baseline, output, plan if any(plan.values()) else default_plan(baseline),
                 name=f'{baseline.name}-pruned')
     return output.resolve()
 
 
-def blocks_to_drop(text: str | None, baseline: Path) -> list[int]:
-    """Return the numbers of '2,5'; without a text the middle block of the language model."""
-    if text is None:
-        import json
-        config = json.loads((baseline / 'config.json').read_text(encoding='utf-8'))
-        return [int(config['vlm_config']['text_config']['num_hidden_layers']) // 2]
-    try:
-        return [int(part) for part in text.split(',')]
-    except ValueError:
-        raise PlanError(f'--drop {text!r} is no list of block numbers; write for instance '
-                        '--drop 2,5') from None
+def default_plan(baseline: Path) -> dict[str, list[int]]:
+    """Return two vision blocks, a third and two thirds up: the stack that needs its depth least.
+
+    A language block cannot go without training afterwards: dropping one of the shipped policy
+    moves its actions by more than its own sampling noise does, a vision block by far less.
+    """
+    config = json.loads((baseline / CONFIG_FILE).read_text(encoding='utf-8'))
+    depth = int(config['vlm_config']['vision_config']['num_hidden_layers'])
+    return {'vision': sorted({depth // 3, 2 * depth // 3})}
 
 
 def write_results(args: argparse.Namespace, contents: LogContents) -> None:

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the smaller checkpoint and say what became of it; return 0."""
-    plan = {stack: _indices(stack, getattr(args, stack)) for stack in ('language', 'vision')}
+    plan = {stack: block_numbers(stack, getattr(args, stack)) for stack in ('language', 'vision')}
     if not any(plan.values()):
         raise PlanError('nothing to drop: name blocks with --language 1,3 or --vision 2')
     from vla_drop_ros.pruning.drop import drop_blocks
@@ -49,8 +49,8 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _indices(stack: str, text: str) -> list[int]:
-    """Return the numbers of '1,3,5'."""
+def block_numbers(stack: str, text: str) -> list[int]:
+    """Return the numbers of '1,3,5', none of ''; ``stack`` is the name of the argument."""
     try:
         return [int(part) for part in text.split(',') if part.strip()]
     except ValueError:

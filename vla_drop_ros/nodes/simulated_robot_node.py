@@ -188,6 +188,7 @@ class SimulatedRobotNode(Node):
             **self._drawn, 'task': environment.task.goal, 'instruction': environment.instruction,
             'objects': [{'name': thing.name, 'position': position}
                         for thing, position in zip(environment.objects, positions, strict=True)],
+            'target': environment.objects[environment.task.target].name,
             'success': environment.success, 'moved_object': environment.moved_object})
 
     def _reset_scene(self) -> None:

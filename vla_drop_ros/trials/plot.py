@@ -82,17 +82,18 @@ def _difference(axes: 'Axes', summary: Summary) -> None:
 
 
 def _latency(axes: 'Axes', summary: Summary, episodes: Sequence[Episode]) -> None:
+    longest = 1.0
     for row, arm in enumerate(summary.arms):
         colour = COLOURS[row % len(COLOURS)]
         values = [1000 * episode.latency.median for episode in episodes
                   if episode.slot.arm == arm.arm.name and episode.valid and episode.latency.count]
         axes.plot(values, [row] * len(values), '|', color=colour, markersize=16, alpha=0.6)
         if values:
+            longest = max(longest, *values)
             axes.plot(1000 * arm.latency, row, 'o', color=colour, markersize=8)
             axes.text(1000 * arm.latency, row - 0.33, f'{milliseconds(arm.latency)} ms',
                       ha='center', va='center', color=colour)
     _rows(axes, [arm.arm.name for arm in summary.arms], labelled=False)
-    axes.set_xlim(left=0)
-    axes.margins(x=0.15)
+    axes.set_xlim(0, 1.2 * longest)
     axes.set_xlabel('camera to action chunk [ms], a line an episode')
     axes.set_title('Latency')
