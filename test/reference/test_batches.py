@@ -15,7 +15,9 @@ from vla_drop_ros.reference import batches
 from vla_drop_ros.reference.batches import Batch, make_batch, Source
 from vla_drop_ros.reference.frames import read, write
 from vla_drop_ros.reference.model import CHUNK, IMAGE_TOKENS, PATCHES, vocabulary
+from vla_drop_ros.simulation import expert
 from vla_drop_ros.simulation.scene import MAX_WIDTH
+from vla_drop_ros.types import FloatArray
 
 FRAMES, REPEATS = 4, 2
 Draw = Callable[..., Batch]
@@ -72,10 +74,14 @@ def test_without_answers_nothing_is_asked(draw: Draw) -> None:
 
 def test_actions_are_the_experts(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken back to metres, labels are the chunk of the expert for the state and the task."""
-    kept = []
-    original = batches.expert.chunk
-    monkeypatch.setattr(batches.expert, 'chunk',
-                        lambda states, steps: kept.append(states) or original(states, steps))
+    kept: list[expert.States] = []
+    original = expert.chunk
+
+    def chunk(states: expert.States, steps: int) -> tuple[FloatArray, FloatArray]:
+        kept.append(states)
+        return original(states, steps)
+
+    monkeypatch.setattr(expert, 'chunk', chunk)
     batch = draw()
     deltas, widths = original(kept[0], CHUNK)
     metres = batch.actions.numpy() * batches.ACTION_STD + batches.ACTION_MEAN

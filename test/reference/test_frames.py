@@ -53,7 +53,12 @@ def test_a_number_is_a_shard(tmp_path: Path, frames_folder: Path) -> None:
 def test_training_never_sees_an_evaluation_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every scene of a training shard has a seed of a million or more."""
     seeds: list[int] = []
-    monkeypatch.setattr(frames, 'pose_still', lambda cell, seed: seeds.append(seed) or 0)
+
+    def pose(cell: PickPlaceEnvironment, seed: int) -> int:
+        seeds.append(seed)
+        return 0
+
+    monkeypatch.setattr(frames, 'pose_still', pose)
     monkeypatch.setattr(frames, 'snapshot', lambda *_: np.zeros((), frames.STATE)[()])
     monkeypatch.setattr(frames, 'look', lambda cell: 0)
     monkeypatch.setattr(frames, 'write', lambda *_: None)

@@ -44,7 +44,7 @@ def backward(parts: losses.Parts, weights: dict[str, float]) -> None:
     """Sum the parts as the trainer does and go back."""
     assert set(parts) <= set(weights)
     assert all(torch.isfinite(part) for part in parts.values())
-    sum(weights[name] * part for name, part in parts.items()).backward()  # type: ignore[union-attr]
+    sum(weights[name] * part for name, part in parts.items()).backward()
 
 
 def test_perfect_detection_costs_nothing(batch: Batch) -> None:

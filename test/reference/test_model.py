@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from vla_drop_ros.policies.prompt import encode_instructions, word_ids
+from vla_drop_ros.reference.frames import IMAGE_SIZE
 from vla_drop_ros.reference.model import (
     build_vla,
     build_vlm,
     CHUNK,
     DENSE_BLOCK,
     image_features,
-    IMAGE_SIZE,
     IMAGE_TOKENS,
     prompt_embeddings,
     Tap,

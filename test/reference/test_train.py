@@ -11,7 +11,8 @@ from vla_drop_ros.manifest import verify
 from vla_drop_ros.policies.registry import load_policy
 from vla_drop_ros.reference import train
 from vla_drop_ros.reference.batches import ACTION_MEAN, ACTION_STD
-from vla_drop_ros.reference.model import build_vla, build_vlm, CHUNK, IMAGE_SIZE, vocabulary
+from vla_drop_ros.reference.frames import IMAGE_SIZE
+from vla_drop_ros.reference.model import build_vla, build_vlm, CHUNK, vocabulary
 from vla_drop_ros.simulation.environment import CONTROL_PERIOD, POLICY_CAMERAS
 from vla_drop_ros.types import Observation
 

@@ -94,11 +94,9 @@ def test_time_goes_on(cell: PickPlaceEnvironment) -> None:
 def test_resting_at_the_goal_is_success(cell: PickPlaceEnvironment, goal: str) -> None:
     """The object at its goal, still, the hand away: success, and only after it is there."""
     cell.restore(draw_layout(5, goal))
-    assert not cell.success
-    assert cell.moved_object is None
+    assert (cell.success, cell.moved_object) == (False, None)
     settle(cell, goal)
-    assert cell.success
-    assert cell.moved_object == cell.objects[cell.task.target].name
+    assert (cell.success, cell.moved_object) == (True, cell.objects[cell.task.target].name)
 
 
 @pytest.mark.parametrize('goal', GOALS)

@@ -22,7 +22,7 @@ def cell() -> PickPlaceEnvironment:
     return PickPlaceEnvironment()
 
 
-def states(ee: FloatArray, width: float = MAX_WIDTH, goal: str = 'left_bin',
+def states(ee: FloatArray | list[float], width: float = MAX_WIDTH, goal: str = 'left_bin',
            objects: FloatArray = TABLE) -> expert.States:
     """Return a batch of one."""
     return expert.States(np.asarray(ee, float)[None], np.array([width]), objects[None],

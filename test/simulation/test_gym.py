@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 import subprocess
 import sys
+from typing import Any
 import warnings
 
 import numpy as np
@@ -14,11 +15,11 @@ from vla_drop_ros.simulation import expert
 from vla_drop_ros.simulation.environment import PickPlaceEnvironment
 
 gymnasium = pytest.importorskip('gymnasium')
-gym = pytest.importorskip('vla_drop_ros.simulation.gym')
+gym: Any = pytest.importorskip('vla_drop_ros.simulation.gym')
 
 
 @pytest.fixture(scope='module')
-def cell() -> Iterator[gym.PickPlaceGym]:
+def cell() -> Iterator[Any]:
     """Return one environment for all tests; each resets it."""
     made = gym.PickPlaceGym(render_mode='rgb_array')
     yield made
@@ -36,7 +37,7 @@ def test_gymnasium_accepts_it() -> None:
     made.close()
 
 
-def test_same_scene_as_the_environment(cell: gym.PickPlaceGym) -> None:
+def test_same_scene_as_the_environment(cell: Any) -> None:
     """A seed, a task and a variant mean what they mean in the rest of the package."""
     own = PickPlaceEnvironment()
     expected = own.reset(5, 'on_top', 'hard')
@@ -48,7 +49,7 @@ def test_same_scene_as_the_environment(cell: gym.PickPlaceGym) -> None:
     own.close()
 
 
-def test_without_a_seed_scenes_follow_each_other(cell: gym.PickPlaceGym) -> None:
+def test_without_a_seed_scenes_follow_each_other(cell: Any) -> None:
     """Resets without a seed go through a random sequence that the last seed fixes."""
     def sequence() -> list[int]:
         cell.reset(seed=3)
@@ -59,7 +60,7 @@ def test_without_a_seed_scenes_follow_each_other(cell: gym.PickPlaceGym) -> None
     assert sequence() == first
 
 
-def test_the_expert_gets_the_reward(cell: gym.PickPlaceGym) -> None:
+def test_the_expert_gets_the_reward(cell: Any) -> None:
     """The reward is 0 until the object rests at its goal, then 1, and the episode ends."""
     cell.reset(seed=1, options={'task': 'left_bin'})
     rewards, ended, truncated = [], False, False
@@ -81,7 +82,7 @@ def test_an_idle_episode_is_truncated() -> None:
     made.close()
 
 
-def test_a_large_action_is_brought_to_the_edge(cell: gym.PickPlaceGym) -> None:
+def test_a_large_action_is_brought_to_the_edge(cell: Any) -> None:
     """An action of metres moves the hand as far as the largest allowed one, bit for bit."""
     states = []
     for rise in (2.0, gym.LARGEST_MOVE):
@@ -94,13 +95,13 @@ def test_a_large_action_is_brought_to_the_edge(cell: gym.PickPlaceGym) -> None:
     ({'task': 'juggle'}, 'left_bin'), ({'variant': 'dark'}, 'lighting'),
     ({'goal': 'left_bin'}, 'variant')])
 def test_unknown_options_name_the_valid_ones(
-        cell: gym.PickPlaceGym, options: dict[str, str], named: str) -> None:
+        cell: Any, options: dict[str, str], named: str) -> None:
     """An unknown task, variant or option is refused with the list of valid ones."""
     with pytest.raises(TaskError, match=named):
         cell.reset(seed=0, options=options)
 
 
-def test_bad_use_is_refused(cell: gym.PickPlaceGym) -> None:
+def test_bad_use_is_refused(cell: Any) -> None:
     """A step before the first reset, NaN, a wrong shape and an unknown render mode all raise."""
     fresh = gym.PickPlaceGym(image_size=16)
     with pytest.raises(SimulationError, match='call reset'):

@@ -91,4 +91,4 @@ def test_light_and_camera_stray_as_far_as_the_variant_says() -> None:
 def test_unknown_names_are_refused(arguments: dict[str, str], message: str) -> None:
     """An unknown task or variant is answered with the valid ones."""
     with pytest.raises(TaskError, match=message):
-        draw_layout(0, **arguments)  # type: ignore[arg-type]
+        draw_layout(0, **arguments)

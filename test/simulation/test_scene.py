@@ -56,13 +56,13 @@ def test_the_arm_alone_has_the_same_arm(model: mujoco.MjModel) -> None:
     """Inverse kinematics sees the arm of the full scene, without the objects."""
     alone = mujoco.MjModel.from_xml_string(scene_xml(objects=False))
     assert alone.nq == 9
-    positions = []
+    found = []
     for one in (alone, model):
         data = mujoco.MjData(one)
         data.qpos[:7] = HOME
         mujoco.mj_forward(one, data)
-        positions.append(data.site('tcp').xpos.copy())
-    np.testing.assert_allclose(*positions, atol=1e-12)
+        found.append(data.site('tcp').xpos.copy())
+    np.testing.assert_allclose(found[0], found[1], atol=1e-12)
 
 
 def test_an_object_fits_between_the_fingers(model: mujoco.MjModel) -> None:
