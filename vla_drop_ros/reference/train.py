@@ -105,6 +105,12 @@ def _missing(folder: Path, kind: str, shards: range) -> list[int]:
             if not (folder / f'{kind}-{shard:04d}.states.npy').exists()]
 
 
+def _tell(done: Future[Any]) -> None:
+    """Log why a shard is missing; training goes on without it."""
+    if not done.cancelled() and (error := done.exception()) is not None:
+        _LOG.error('states that the policy visits were not collected: %s', error)
+
+
 def train(work: Path, output: Path, recipe: Recipe, workers: int) -> Path:
     """Train both checkpoints; return the folder of the policy.
 
@@ -157,5 +163,6 @@ def _adapt(work: Path, output: Path, recipe: Recipe, start: tuple[Tokenizer, Any
         shards = range(number * recipe.visit_shards, (number + 1) * recipe.visit_shards)
         for shard in _missing(frames, 'visit', shards):
             # The pool works while training goes on; new shards are used as they appear.
-            pool.submit(_collect, frames, shard, recipe.shard_size, policy)
+            pool.submit(_collect, frames, shard, recipe.shard_size, policy
+                        ).add_done_callback(_tell)
     return policy
