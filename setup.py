@@ -50,7 +50,9 @@ setup(
         'scipy>=1.8',
     ],
     extras_require={
-        'policy': ['torch>=2.13', 'transformers>=5.20', 'tokenizers', 'safetensors'],
+        'policy': ['torch>=2.13', 'transformers>=5.20', 'accelerate>=1.10', 'tokenizers',
+                   'safetensors'],
+        'dataset': ['pyarrow>=15', 'av>=12'],
         'simulation': ['mujoco>=3.17', 'mink>=1.3', 'daqp', 'gymnasium>=1.0'],
     },
     python_requires='>=3.10,<3.14',

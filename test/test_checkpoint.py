@@ -5,6 +5,9 @@ from collections.abc import Callable
 import json
 import os
 from pathlib import Path
+import shutil
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -13,9 +16,11 @@ import torch
 from transformers import PI0ForConditionalGeneration, PreTrainedTokenizerFast
 
 from vla_drop_ros import fingerprint
-from vla_drop_ros.checkpoint import load_checkpoint, save_checkpoint, stack_of
+from vla_drop_ros.checkpoint import load_checkpoint, save_checkpoint
 from vla_drop_ros.errors import CheckpointError
+from vla_drop_ros.families.registry import family
 from vla_drop_ros.manifest import (
+    block_counts,
     checkpoint_hash,
     file_sha256,
     load_manifest,
@@ -60,7 +65,8 @@ def test_stock_transformers_opens_the_folder(tiny_checkpoint: Path) -> None:
     """Neither model nor tokenizer needs this package."""
     model = PI0ForConditionalGeneration.from_pretrained(tiny_checkpoint)
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(tiny_checkpoint / 'tokenizer.json'))
-    assert fingerprint.measure(model.eval(), 2) == load_manifest(tiny_checkpoint).fingerprint
+    assert fingerprint.measure(family('pi0'), model.eval(), 2) == load_manifest(
+        tiny_checkpoint).fingerprint
     assert tokenizer.convert_ids_to_tokens(tokenizer('Put the Red cube.')['input_ids']) == [
         'put', 'the', 'red', 'cube']
 
@@ -70,7 +76,8 @@ def test_vision_language_model_has_its_own_role(write_tiny: Maker, tmp_path: Pat
     written = write_tiny(tmp_path / 'vlm', family='paligemma')
     _, manifest = load_checkpoint(tmp_path / 'vlm')
     assert manifest == written
-    assert (manifest.role, manifest.action_spec, manifest.parameters['action']) == ('vlm', None, 0)
+    assert (manifest.role, manifest.action_spec) == ('vlm', None)
+    assert 'action' not in manifest.parameters
 
 
 def test_sizes_are_counted_by_stack(tiny_checkpoint: Path, tiny_model: Maker) -> None:
@@ -80,7 +87,8 @@ def test_sizes_are_counted_by_stack(tiny_checkpoint: Path, tiny_model: Maker) ->
         parameter.numel() for parameter in tiny_model().parameters())
     assert all(manifest.bytes[stack] == 4 * count for stack, count in manifest.parameters.items())
     assert all(manifest.parameters[stack] > 0 for stack in ('vision', 'language', 'action'))
-    assert stack_of('model.vlm.multi_modal_projector.linear.weight') == 'other'
+    assert manifest.parameters['other'] == 16 * 16 + 16  # the projector
+    assert manifest.blocks == {'vision': 3, 'language': 4, 'action': 4}
 
 
 def test_identity_ignores_what_is_measured_later(tiny_checkpoint: Path) -> None:
@@ -178,7 +186,7 @@ def test_other_weights_of_the_right_shape_fail_the_fingerprint(tiny_checkpoint: 
 
 
 @pytest.mark.parametrize(('fields', 'message'), [
-    ({'format_version': 2}, 'update vla_drop_ros'),
+    ({'format_version': 3}, 'update vla_drop_ros'),
     ({'family': 'pi9'}, "unknown checkpoint family 'pi9'.*Did you mean 'pi0'"),
     ({'family': 'paligemma'}, "config.json says model_type 'pi0'"),
     ({'role': 'vlm'}, 'a vla needs an action_spec'),
@@ -204,6 +212,104 @@ def test_manifest_that_is_not_json_is_refused(tiny_checkpoint: Path, text: str) 
     (tiny_checkpoint / 'manifest.json').write_text(text)
     with pytest.raises(CheckpointError, match='copy the folder again'):
         load_manifest(tiny_checkpoint)
+
+
+def test_shards_are_one_checkpoint(tiny_model: Maker, write_tiny: Maker, tmp_path: Path) -> None:
+    """Weights in several files come back as from one, and the stock loader opens them too."""
+    manifest = write_tiny(tmp_path / 'sharded', shard_bytes=10_000)
+    shards = [name for name in manifest.files if name.startswith('model-')]
+    assert len(shards) > 2 and 'model.safetensors' not in manifest.files
+    assert manifest.stock['opens']
+    model, _ = load_checkpoint(tmp_path / 'sharded')
+    original = tiny_model().state_dict()
+    assert all(torch.equal(value, original[key]) for key, value in model.state_dict().items())
+
+
+def test_swapped_shards_are_refused(write_tiny: Maker, tmp_path: Path) -> None:
+    """Two shards in each other's place are found by their hashes, and by name if those agree."""
+    folder = tmp_path / 'sharded'
+    manifest = write_tiny(folder, shard_bytes=10_000)
+    first, second, *_ = sorted(name for name in manifest.files if name.startswith('model-'))
+    (folder / first).rename(folder / 'spare')
+    (folder / second).rename(folder / first)
+    (folder / 'spare').rename(folder / second)
+    with pytest.raises(CheckpointError, match=f'{first} differs.*{second} differs'):
+        load_checkpoint(folder)
+    (folder / second).write_bytes((folder / first).read_bytes())
+    accept(folder, first)
+    accept(folder, second)
+    with pytest.raises(CheckpointError, match='are both'):
+        load_checkpoint(folder)
+
+
+def test_missing_shard_is_named(write_tiny: Maker, tmp_path: Path) -> None:
+    """A folder that was copied in part says which part."""
+    manifest = write_tiny(tmp_path / 'sharded', shard_bytes=10_000)
+    last = max(name for name in manifest.files if name.startswith('model-'))
+    (tmp_path / 'sharded' / last).unlink()
+    with pytest.raises(CheckpointError, match=f'{last} is missing'):
+        load_checkpoint(tmp_path / 'sharded')
+
+
+def test_other_normalisation_is_refused(tiny_checkpoint: Path) -> None:
+    """Statistics of another robot under the right name are found, even with a matching hash."""
+    path = tiny_checkpoint / 'normalization.json'
+    path.write_text(path.read_text().replace('0.01', '0.02'))
+    with pytest.raises(CheckpointError, match='normalization.json differs'):
+        load_checkpoint(tiny_checkpoint)
+    accept(tiny_checkpoint, path.name)
+    with pytest.raises(CheckpointError, match='normalization_sha256 is not the hash'):
+        load_checkpoint(tiny_checkpoint)
+
+
+def test_first_format_is_read_and_keeps_its_identity(tiny_checkpoint: Path) -> None:
+    """A manifest written before structures were recorded loads, and hashes as it did."""
+    path = tiny_checkpoint / 'manifest.json'
+    old = json.loads(path.read_text())
+    for name in ('blocks', 'stock'):
+        del old[name]
+    old['format_version'] = 1
+    path.write_text(json.dumps(old))
+    _, manifest = load_checkpoint(tiny_checkpoint)
+    assert manifest.to_dict() == old
+    assert block_counts(tiny_checkpoint) == {'vision': 3, 'language': 4, 'action': 4}
+
+
+def test_shipped_checkpoints_keep_their_identity() -> None:
+    """What earlier logs and lineages call the shipped models is still their name."""
+    models = Path(__file__).resolve().parents[1] / 'models'
+    assert load_manifest(models / 'reference').short == 'f8a940dc8b3e'
+    assert load_manifest(models / 'reference-vlm').short == 'e1b2c108f02c'
+
+
+@pytest.mark.slow
+def test_a_killed_write_leaves_no_folder_that_loads(write_tiny: Maker, tmp_path: Path) -> None:
+    """SIGKILL at any moment of a write: the name is absent, or it is whole; the source stays."""
+    source, output = tmp_path / 'source', tmp_path / 'out' / 'copy'
+    write_tiny(source)
+    code = ('import sys, pathlib\n'
+            'from vla_drop_ros.pruning.drop import drop_checkpoint\n'
+            'from vla_drop_ros.pruning.plan import Plan\n'
+            'for number in range(1000):\n'
+            '    drop_checkpoint(sys.argv[1], f"{sys.argv[2]}{number}",'
+            ' Plan({"language": {"keep-kv": (1,)}}))\n'
+            '    print("one", flush=True)\n')
+    whole = 0
+    for delay in (0.13, 0.47, 1.1):
+        process = subprocess.Popen([sys.executable, '-c', code, str(source), str(output)],
+                                   stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None and process.stdout.readline() == 'one\n'
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(delay)
+        process.kill()
+        process.wait()
+        for folder in (tmp_path / 'out').glob('*'):
+            if not folder.name.startswith('.'):
+                load_checkpoint(folder)
+                whole += 1
+            shutil.rmtree(folder)
+    load_checkpoint(source)
+    assert whole > 0
 
 
 def test_failed_save_leaves_nothing(tiny_model: Maker, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ ROS = {
     'launch', 'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs',
     'sensor_msgs', 'std_msgs', 'std_srvs', 'trajectory_msgs',
 }
-TORCH = {'torch', 'transformers', 'safetensors', 'tokenizers', 'lerobot', 'peft'}
+TORCH = {'accelerate', 'torch', 'transformers', 'safetensors', 'tokenizers', 'lerobot', 'peft'}
 # Python import -> rosdep key, where the two differ.
 ROSDEP_KEYS = {
     'PIL': 'python3-pil', 'cv2': 'python3-opencv', 'matplotlib': 'python3-matplotlib',
@@ -37,12 +37,13 @@ ROSDEP_KEYS = {
     'yaml': 'python3-yaml',
 }
 # No rosdep key that a released package may use; an extra of setup.py names each.
-PIP_ONLY = {'gymnasium', 'mink', 'mujoco', 'safetensors', 'tokenizers', 'torch', 'transformers'}
+PIP_ONLY = {'accelerate', 'av', 'gymnasium', 'mink', 'mujoco', 'pyarrow', 'safetensors',
+            'tokenizers', 'torch', 'transformers'}
 
 # Layer -> (layers that it may import, third-party packages that it must not). A layer is a
 # folder or a module of the package; importing inside the own layer is free.
 DATA = {'errors', 'types', 'resources', 'manifest'}
-OFFLINE = DATA | {'checkpoint', 'fingerprint'}
+OFFLINE = DATA | {'checkpoint', 'families', 'fingerprint', 'weights'}
 ONLINE = {'errors', 'types', 'resources', 'robot_contract'}
 PROCESSES = ONLINE | {'bringup', 'manifest', 'shared_memory', 'simulation', 'supervisor'}
 EVERYTHING = {path.stem for path in PACKAGE.iterdir()}
@@ -61,9 +62,12 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     'lifeline': (set(), ROS | TORCH),
     'preflight': (PROCESSES, TORCH),
     'launch_description': (PROCESSES, TORCH),
-    'fingerprint': (DATA, ROS),
+    'dataset': (DATA, ROS | TORCH),
+    'families': (DATA, ROS),
+    'weights': (DATA, ROS),
+    'fingerprint': (DATA | {'families'}, ROS),
     'checkpoint': (OFFLINE, ROS),
-    'policies': (OFFLINE, ROS),
+    'policies': (OFFLINE | {'dataset'}, ROS),
     'pruning': (OFFLINE, ROS),
     'reference': (OFFLINE | {'policies', 'pruning', 'simulation'}, ROS),
     'nodes': (PROCESSES | {'policies.registry', 'runtime', 'trials'}, TORCH),

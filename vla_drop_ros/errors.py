@@ -33,6 +33,14 @@ class PlanError(VlaDropError):
     """A drop plan names blocks that are absent, protected or tied to others."""
 
 
+class DatasetError(VlaDropError):
+    """Demonstrations are missing, damaged, or not what the checkpoint was made for."""
+
+
+class RankingError(VlaDropError):
+    """A ranking cannot be made, or a file is none, or not one of this checkpoint."""
+
+
 class SimulationError(VlaDropError):
     """The simulator cannot run here, for instance because no renderer is installed."""
 

@@ -5,56 +5,26 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
 from vla_drop_ros.errors import CheckpointError
+from vla_drop_ros.families.family import Family
 
 SEED = 20260627
-WORDS = 6           # instruction tokens of the fixed prompt
 VALUES = 32         # numbers kept
 TOLERANCE = 1e-3    # relative to the largest value; another CPU or torch rounds differently
 
 
-def _prompt(vlm: Any, cameras: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return input_ids (1, T) and pixel_values (1, cameras, 3, H, W), pseudo-random but fixed."""
-    generator = np.random.default_rng(SEED)
-    vision = vlm.vision_config
-    images = cameras * (vision.image_size // vision.patch_size) ** 2
-    words = [int(word) for word in generator.integers(0, vlm.text_config.vocab_size, WORDS)]
-    words = [(word + 1) % vlm.text_config.vocab_size if word == vlm.image_token_id else word
-             for word in words]
-    shape = (1, cameras, 3, vision.image_size, vision.image_size)
-    values = torch.from_numpy(generator.uniform(-1, 1, shape)).float()
-    return torch.tensor([[vlm.image_token_id] * images + words]), values
-
-
-@torch.no_grad()
-def measure(model: Any, cameras: int) -> dict[str, Any]:
+def measure(family: Family, model: Any, cameras: int) -> dict[str, Any]:
     """Return the fingerprint of a model on the CPU in float32.
 
     Args:
-        model: ``PI0ForConditionalGeneration`` (the chunk is measured) or
-            ``PaliGemmaForConditionalGeneration`` (the logits of the last word).
+        family: what the model is.
+        model: a vla (its chunk is measured) or a vlm (the logits of the word behind the prompt).
         cameras: images in its prompt.
 
     """
-    config = model.config
-    vlm = getattr(config, 'vlm_config', config)
-    input_ids, pixel_values = _prompt(vlm, cameras)
-    mask = torch.ones_like(input_ids)
-    if hasattr(config, 'vlm_config'):
-        generator = np.random.default_rng(SEED + 1)
-        state = torch.from_numpy(generator.standard_normal((1, config.max_state_dim))).float()
-        noise = torch.from_numpy(generator.standard_normal(
-            (1, config.chunk_size, config.max_action_dim))).float()
-        output = model.sample_actions(
-            state=state, input_ids=input_ids, pixel_values=pixel_values, noise=noise,
-            attention_mask=mask, pixel_attention_mask=torch.ones((1, cameras), dtype=torch.bool))
-    else:
-        output = model(
-            input_ids=input_ids, pixel_values=pixel_values.flatten(0, 1), attention_mask=mask,
-            position_ids=mask.cumsum(-1) - 1, token_type_ids=torch.zeros_like(mask)).logits[:, -1]
-    flat = output.flatten()
+    inputs, noise = family.fixed_inputs(model, cameras, SEED)
+    flat = family.act(model, inputs, noise).flatten()
     picked = np.random.default_rng(SEED + 2).permutation(flat.numel())[:VALUES]
     return {'seed': SEED, 'tolerance': TOLERANCE,
             'values': [float(flat[int(index)]) for index in picked]}

@@ -8,24 +8,27 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 import hashlib
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vla_drop_ros.errors import ActionSpecMismatchError, CheckpointError, unknown
 from vla_drop_ros.types import ActionSpec, CameraSpec
 
-FORMAT_VERSION = 1
-FAMILIES = ('pi0', 'paligemma')
+FORMAT_VERSION = 2
+FAMILIES = ('pi0', 'paligemma', 'smolvla', 'prismatic')
 ROLES = ('vla', 'vlm')
 MANIFEST_FILE = 'manifest.json'
 CONFIG_FILE = 'config.json'
 WEIGHTS_FILE = 'model.safetensors'
+INDEX_FILE = 'model.safetensors.index.json'  # beside shards, instead of the one file
 TOKENIZER_FILE = 'tokenizer.json'
 NORMALIZATION_FILE = 'normalization.json'
-REQUIRED_FILES = (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, NORMALIZATION_FILE)
+REQUIRED_FILES = (CONFIG_FILE, TOKENIZER_FILE, NORMALIZATION_FILE)
 SAFE_SUFFIXES = ('.json', '.safetensors')
 # Measured after the fact: they describe a checkpoint and are no part of its identity.
 MEASURED_LATER = ('quality', 'latency')
+# Absent from the first format; left out where empty, so that its identities stay what they are.
+SINCE_2 = ('structure', 'stock', 'blocks')
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +37,20 @@ class Manifest:
 
     Attributes:
         format_version: version of this layout; a newer one is refused.
-        family: architecture, ``pi0`` or ``paligemma``.
+        family: architecture, one of ``FAMILIES``.
         role: ``vla`` (acts) or ``vlm`` (the vision-language model it was adapted from).
         name: what people call it.
         parent: ``name``, ``sha256``, ``dropped`` and ``parent`` of the checkpoint it was made
             from, so that the whole lineage is inside; None for one trained from nothing.
         base_vlm: ``name`` and ``sha256`` of the VLM it was adapted from.
-        dropped: what was removed from the parent: ``mode``, and ``kept`` and ``removed`` block
-            indices of the parent by stack.
+        dropped: what was removed from the parent, by stack: ``kept`` and ``removed`` block
+            indices of the parent with the ``mode`` of those that went or lost a part, removed
+            ``channels`` and ``heads`` by block, and under ``dead`` what nothing had read.
+        structure: what the model has that ``config.json`` cannot say, see
+            ``families/structure.py``; None if it says all.
+        stock: whether a loader that knows nothing of this package opens the folder: ``opens``,
+            ``loader`` and, if not, ``why``.
+        blocks: blocks by stack.
         criterion: how the removed blocks were chosen, with scores.
         calibration: data that the criterion saw (hash, seeds).
         recovery: how the model was trained again after the drop.
@@ -83,6 +92,9 @@ class Manifest:
     training: Mapping[str, Any] | None = None
     tool_version: str = ''
     git_commit: str = ''
+    structure: Mapping[str, Any] | None = None
+    stock: Mapping[str, Any] | None = None
+    blocks: Mapping[str, int] | None = None
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -98,18 +110,20 @@ class Manifest:
         if not self.cameras:
             raise CheckpointError(f'checkpoint {self.name!r} names no camera')
         for name in self.files:
-            if Path(name).name != name or Path(name).suffix not in SAFE_SUFFIXES:
+            if not _is_safe(name):
                 raise CheckpointError(
-                    f'checkpoint {self.name!r} lists the file {name!r}; only plain names that end '
-                    f'in {" or ".join(SAFE_SUFFIXES)} are loaded')
+                    f'checkpoint {self.name!r} lists the file {name!r}; only plain names, at most '
+                    f'one folder deep, that end in {" or ".join(SAFE_SUFFIXES)} are loaded')
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        return {
+        data = {
             **asdict(self),
             'action_spec': None if self.action_spec is None else self.action_spec.to_dict(),
             'state_names': list(self.state_names),
         }
+        return {name: value for name, value in data.items()
+                if name not in SINCE_2 or value is not None}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> 'Manifest':
@@ -120,9 +134,10 @@ class Manifest:
                 f'manifest format_version is {version!r}, this package reads up to '
                 f'{FORMAT_VERSION}; update vla_drop_ros')
         known = set(cls.__dataclass_fields__)
-        if set(data) != known:
+        missing = known - set(data) - set(SINCE_2)
+        if missing or set(data) - known:
             raise CheckpointError(
-                f'manifest: missing {sorted(known - set(data))}, '
+                f'manifest: missing {sorted(missing)}, '
                 f'unknown {sorted(set(data) - known)}; write the folder again with this version')
         spec = data['action_spec']
         try:
@@ -150,6 +165,13 @@ class Manifest:
         """Return what a child stores as its ``parent``."""
         return {'name': self.name, 'sha256': self.identity, 'dropped': self.dropped,
                 'parent': self.parent}
+
+
+def _is_safe(name: str) -> bool:
+    """Return whether a listed file lies in the folder, or one below, and is no program."""
+    path = PurePosixPath(name)
+    return (len(path.parts) <= 2 and not path.is_absolute() and '..' not in path.parts
+            and '\\' not in name and path.suffix in SAFE_SUFFIXES)
 
 
 def file_sha256(path: Path) -> str:
@@ -205,6 +227,8 @@ def verify(folder: str | Path) -> Manifest:
     manifest = load_manifest(folder)
     problems = [f'{name} is not listed in the manifest'
                 for name in REQUIRED_FILES if name not in manifest.files]
+    if not {WEIGHTS_FILE, INDEX_FILE} & set(manifest.files):
+        problems.append(f'{WEIGHTS_FILE} is not listed in the manifest')
     for name, expected in manifest.files.items():
         path = folder / name
         if not path.is_file():
@@ -232,8 +256,11 @@ def checkpoint_hash(folder: str | Path) -> str:
 
 
 def block_counts(folder: str | Path) -> dict[str, int]:
-    """Return the blocks of each stack, as ``config.json`` records them."""
-    path = Path(folder) / CONFIG_FILE
+    """Return the blocks of each stack, as the folder records them."""
+    manifest = load_manifest(folder)
+    if manifest.blocks is not None:
+        return dict(manifest.blocks)
+    path = Path(folder) / CONFIG_FILE  # the first format, which had two families
     try:
         config = json.loads(path.read_text())
         vlm = config.get('vlm_config', config)

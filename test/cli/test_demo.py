@@ -61,7 +61,8 @@ def test_two_vision_blocks_go_unless_told(tiny_checkpoint: Path, tmp_path: Path)
     told = demo.make_candidate(arguments('-o', str(tmp_path), '--language', '0,3'),
                                tiny_checkpoint)
     dropped = load_manifest(told).dropped or {}
-    assert [dropped[stack]['removed'] for stack in ('vision', 'language')] == [[], [0, 3]]
+    assert {stack: change['removed'] for stack, change in dropped.items()} == {
+        'language': [0, 3], 'action': [0, 3]}
     with pytest.raises(PlanError, match='--vision'):
         demo.make_candidate(arguments('--vision', 'two'), tiny_checkpoint)
     with pytest.raises(PlanError, match='taken as it is'):

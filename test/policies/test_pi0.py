@@ -12,6 +12,8 @@ import torch
 from vla_drop_ros.errors import CheckpointError, ObservationError
 from vla_drop_ros.manifest import Manifest
 from vla_drop_ros.policies import pi0
+from vla_drop_ros.policies.model_policy import fit
+from vla_drop_ros.policies.prompt import encode_instructions, pixels
 from vla_drop_ros.policies.registry import load_policy
 from vla_drop_ros.types import CameraSpec, Observation
 
@@ -52,11 +54,11 @@ def test_actions_are_the_denormalised_output_of_the_stock_sampler(
     noise = np.random.default_rng(3).standard_normal((4, 4))
     observation = observe()
     images = torch.tensor(np.stack([observation.images['front'], observation.images['wrist']]))
-    ids, mask = pi0.encode_instructions(policy.tokenizer, [observation.instruction], 8)
+    ids, mask = encode_instructions(policy.tokenizer, [observation.instruction], 8)
     state = (observation.state - policy.normalization.state.mean) / policy.normalization.state.std
     raw = policy.model.sample_actions(
         state=torch.tensor(state)[None].float(), input_ids=ids, attention_mask=mask,
-        pixel_values=pi0.pixels(images)[None], pixel_attention_mask=torch.ones(1, 2).bool(),
+        pixel_values=pixels(images)[None], pixel_attention_mask=torch.ones(1, 2).bool(),
         noise=torch.tensor(noise)[None].float())[0].double().numpy()
     statistics = policy.normalization.action
     assert np.allclose(policy.infer(observation, noise).actions,
@@ -85,11 +87,11 @@ def test_traced_graph_follows_every_input(policy: pi0.Pi0Policy, observe: Observ
     """One graph serves other images, states and words: nothing of the warm-up is baked in."""
     noise = np.random.default_rng(1).standard_normal((1, 4, 4))
     for seed, text in ((1, 'blue bin'), (2, 'put the red cube in the right bin')):
-        inputs, _ = policy.prepare([observe(seed, text)], noise)
-        sampler = policy._traced[inputs[1].shape[1]]
-        assert sampler != policy._sample
+        inputs, _ = policy.encode([observe(seed, text)])
+        sampler, start = policy._traced[policy.shape_key(inputs)], policy.widen(noise)
         with torch.inference_mode():
-            assert torch.allclose(sampler(*inputs), policy._sample(*inputs), atol=1e-5)
+            assert torch.allclose(sampler(inputs, start), policy.family.act(
+                policy.model, inputs, start), atol=1e-5)
 
 
 def test_long_instruction_is_answered_without_a_stall(
@@ -148,11 +150,11 @@ def test_larger_images_are_resized_without_stretching() -> None:
     """A square in the middle of a wide image stays a square at the checkpoint's size."""
     image = np.zeros((120, 160, 3), np.uint8)
     image[40:80, 60:100] = 255
-    small = pi0.fit(image, CameraSpec(20, 20))
+    small = fit(image, CameraSpec(20, 20))
     bright = small[..., 0] > 127
     assert small.shape == (20, 20, 3) and small.dtype == np.uint8
     assert bright.any(axis=0).sum() == bright.any(axis=1).sum()
-    assert pi0.fit(small, CameraSpec(20, 20)) is small
+    assert fit(small, CameraSpec(20, 20)) is small
 
 
 def test_other_image_sizes_are_accepted(policy: pi0.Pi0Policy, observe: Observe) -> None:

@@ -9,7 +9,6 @@ Exit status: 0 done, 1 a node ended before the end, 2 bad input, 130 interrupted
 
 import argparse
 from collections.abc import Sequence
-import json
 import os
 from pathlib import Path
 import platform
@@ -20,11 +19,11 @@ import time
 from rich.console import Console
 
 from vla_drop_ros import __version__, bringup, preflight
-from vla_drop_ros.cli.drop import block_numbers
+from vla_drop_ros.cli.drop import block_numbers, named_blocks
 from vla_drop_ros.cli.trials import run_with_progress, study_graph, StudySettings
 from vla_drop_ros.cli.up import graph_checks
 from vla_drop_ros.errors import PlanError, VlaDropError
-from vla_drop_ros.manifest import CONFIG_FILE, load_manifest, Manifest
+from vla_drop_ros.manifest import block_counts, load_manifest, Manifest
 from vla_drop_ros.trials.episode import Episode
 from vla_drop_ros.trials.film import Clip, compose, save_animation
 from vla_drop_ros.trials.log import LogContents, read_log
@@ -144,10 +143,11 @@ def make_candidate(args: argparse.Namespace, baseline: Path) -> Path:
             raise PlanError('--candidate is taken as it is; leave --vision and --language out')
         return bringup.find_checkpoint(args.candidate)
     plan = {stack: block_numbers(stack, getattr(args, stack)) for stack in ('vision', 'language')}
-    from vla_drop_ros.pruning.drop import drop_blocks
+    from vla_drop_ros.pruning.drop import drop_checkpoint
     output: Path = args.output / SMALLER
-    drop_blocks(baseline, output, plan if any(plan.values()) else default_plan(baseline),
-                name=f'{baseline.name}-pruned')
+    drop_checkpoint(baseline, output, named_blocks(
+        baseline, plan if any(plan.values()) else default_plan(baseline), None),
+        name=f'{baseline.name}-pruned')
     return output.resolve()
 
 
@@ -157,8 +157,7 @@ def default_plan(baseline: Path) -> dict[str, list[int]]:
     A language block cannot go without training afterwards: dropping one of the shipped policy
     moves its actions by more than its own sampling noise does, a vision block by far less.
     """
-    config = json.loads((baseline / CONFIG_FILE).read_text(encoding='utf-8'))
-    depth = int(config['vlm_config']['vision_config']['num_hidden_layers'])
+    depth = block_counts(baseline)['vision']
     return {'vision': sorted({depth // 3, 2 * depth // 3})}
 
 
@@ -171,7 +170,8 @@ def write_results(args: argparse.Namespace, contents: LogContents) -> None:
     shutil.rmtree(output / FRAMES, ignore_errors=True)
     manifests = {arm.name: load_manifest(arm.path) for arm in study.arms}
     dropped = manifests['pruned'].dropped or {}
-    removed = {stack: change['removed'] for stack, change in dropped.items() if change['removed']}
+    removed = {stack: change['removed'] for stack, change in dropped.items()
+               if stack != 'dead' and change['removed']}
     again = ['vla_drop', 'demo', '--episodes', str(study.episodes), '--seed', str(study.seed)]
     again += ['--variant', study.variant] if study.variant != 'nominal' else []
     write_page(output / PAGE, summary, episodes, Extras(

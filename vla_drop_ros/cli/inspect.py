@@ -50,14 +50,24 @@ def _stacks(manifest: Manifest, blocks: Mapping[str, int]) -> Table:
         table.add_column(column, justify='right')
     table.add_column('kept of the parent')
     for stack, count in manifest.parameters.items():
-        change = (manifest.dropped or {}).get(stack)
-        kept = f'{change["kept"]} ({change["mode"]})' if change else ''
+        kept = _kept((manifest.dropped or {}).get(stack))
         table.add_row(stack, str(blocks.get(stack, '')), f'{count:,}',
                       f'{manifest.bytes[stack] / 1e6:.2f}', escape(kept))
     table.add_section()
     table.add_row('all', '', f'{sum(manifest.parameters.values()):,}',
                   f'{sum(manifest.bytes.values()) / 1e6:.2f}', '')
     return table
+
+
+def _kept(change: Mapping[str, Any] | None) -> str:
+    """Return the blocks of the parent that are left, and how the others or their parts went."""
+    if not change:
+        return ''
+    modes = change.get('modes') or {change.get('mode', ''): change['removed']}
+    widths = [f'{sum(change[kind].values())} {kind}' for kind in ('channels', 'heads')
+              if kind in change]
+    lost = [*(f'{mode} {indices}' for mode, indices in modes.items()), *widths]
+    return f'{change["kept"]} (without {", ".join(lost)})'
 
 
 def _facts(manifest: Manifest) -> Table:
@@ -74,7 +84,9 @@ def _facts(manifest: Manifest) -> Table:
         'state': ' '.join(manifest.state_names),
         'lineage': '\n'.join(lineage(manifest)),
         'base vlm': _named(manifest.base_vlm),
-        'criterion': _plain(manifest.criterion),
+        'dead parts dropped': _dead(manifest),
+        'criterion': _criterion(manifest.criterion),
+        'calibration': _calibration(manifest.calibration),
         'recovery': _plain(manifest.recovery),
         'quality': _plain(manifest.quality) or 'not measured',
         'latency': _plain(manifest.latency) or 'not measured',
@@ -82,6 +94,7 @@ def _facts(manifest: Manifest) -> Table:
         'files': '\n'.join(f'{digest[:12]}  {name}' for name, digest in manifest.files.items())
                  + '\nall hashes match',
         'identity': manifest.identity,
+        'opens with': _stock(manifest),
         'written by': f'vla_drop_ros {manifest.tool_version} {manifest.git_commit[:12]}',
     }
     for name, text in facts.items():
@@ -94,11 +107,44 @@ def lineage(manifest: Manifest) -> Iterator[str]:
     """Yield one line a generation, the newest first: hash, name, what it lost."""
     record: Mapping[str, Any] | None = manifest.lineage_record()
     while record is not None:
-        lost = ', '.join(
-            f'{stack} {change["removed"]}' for stack, change in (record['dropped'] or {}).items()
-            if change['removed'])
-        yield f'{record["sha256"][:12]}  {record["name"]}' + (f'  without {lost}' if lost else '')
+        changes = {stack: change for stack, change in (record['dropped'] or {}).items()
+                   if stack != 'dead'}
+        lost = [f'{stack} {mode} {indices}' for stack, change in changes.items()
+                for mode, indices in (change.get('modes') or {
+                    change.get('mode', ''): change['removed']}).items() if indices]
+        lost += [f'{sum(change[kind].values())} {stack} {kind}'
+                 for stack, change in changes.items() for kind in ('channels', 'heads')
+                 if kind in change]
+        lost += ['what nothing read'] if 'dead' in (record['dropped'] or {}) else []
+        yield f'{record["sha256"][:12]}  {record["name"]}' + (
+            f'  without {"; ".join(lost)}' if lost else '')
         record = record['parent']
+
+
+def _dead(manifest: Manifest) -> str | None:
+    removals = (manifest.dropped or {}).get('dead')
+    return '\n'.join(f'{one["what"]}: {one["why"]} ({one["parameters"]:,} parameters)'
+                     for one in removals) if removals else None
+
+
+def _criterion(record: Mapping[str, Any] | None) -> str | None:
+    """Return name and source; the scores are in the manifest for programs."""
+    return _plain({key: value for key, value in record.items() if key != 'scores'}
+                  ) if record else None
+
+
+def _calibration(record: Mapping[str, Any] | None) -> str | None:
+    """Return which data; the frames are in the manifest for programs."""
+    return _plain({key: value for key, value in record.items()
+                   if key not in ('frames', 'episodes')}) if record else None
+
+
+def _stock(manifest: Manifest) -> str | None:
+    if manifest.stock is None:
+        return None
+    loader = str(manifest.stock['loader'])
+    return (f'vla_drop and {loader}' if manifest.stock['opens']
+            else f'vla_drop only: {manifest.stock["why"]}')
 
 
 def _named(record: Mapping[str, Any] | None) -> str | None:

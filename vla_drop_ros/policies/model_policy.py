@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the policies of all families share: checks, noise, units, tracing; see ``Policy``."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from vla_drop_ros.errors import CheckpointError, ObservationError, unknown
+from vla_drop_ros.families.family import Batch, Inputs
+from vla_drop_ros.families.registry import family
+from vla_drop_ros.families.traced import plain, Sampler, traced
+from vla_drop_ros.manifest import Manifest
+from vla_drop_ros.policies.normalization import Normalization
+from vla_drop_ros.types import ActionChunk, CameraSpec, FloatArray, ImageArray, Observation
+
+
+def torch_device(name: str) -> torch.device:
+    """Return a device by name; ``auto`` is the first GPU if there is one."""
+    if name == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise CheckpointError(unknown('device', name, ['auto', 'cpu', 'cuda'])) from None
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        raise CheckpointError(f'device {name!r}: this torch sees no GPU; use auto or cpu')
+    return device
+
+
+def fit(image: ImageArray, size: CameraSpec) -> ImageArray:
+    """Return the image at the size of the checkpoint's camera, shape (height, width, 3).
+
+    The middle of the image with the right aspect ratio is kept and resampled with antialiasing:
+    shapes are never stretched.
+    """
+    height, width = image.shape[:2]
+    if (height, width) == (size.height, size.width):
+        return image
+    scale = min(height / size.height, width / size.width)
+    rows, columns = round(size.height * scale), round(size.width * scale)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    crop = torch.tensor(image[top:top + rows, left:left + columns]).permute(2, 0, 1)[None]
+    resized = torch.nn.functional.interpolate(
+        crop.float(), (size.height, size.width), mode='bilinear', antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8)[0].permute(1, 2, 0).numpy()
+
+
+class ModelPolicy(ABC):
+    """A checkpoint that turns observations into action chunks; see ``Policy``.
+
+    A family adds ``encode``: observations to the inputs of its model.
+    """
+
+    def __init__(self, model: Any, manifest: Manifest, normalization: Normalization,
+                 seed: int = 0) -> None:
+        """Hold the parts; they must belong together, which ``load`` makes sure of."""
+        if manifest.action_spec is None:
+            raise CheckpointError(
+                f'checkpoint {manifest.name!r} has the role {manifest.role!r} and cannot act; '
+                'give one with the role vla')
+        self.spec = manifest.action_spec
+        self.cameras: Mapping[str, CameraSpec] = manifest.cameras
+        self.state_names = manifest.state_names
+        self.checkpoint = manifest.short
+        self.manifest = manifest
+        self.family = family(manifest.family)
+        self.model = model.eval().requires_grad_(False)
+        self.normalization = normalization
+        self.device = next(model.parameters()).device
+        self._seed = seed
+        self._traced: dict[object, Sampler] = {}
+        self._check_sizes()
+        self.reset()
+
+    @abstractmethod
+    def encode(self, observations: Sequence[Observation]) -> tuple[Inputs, list[int]]:
+        """Return the model's inputs and the count of unknown words by observation."""
+
+    @abstractmethod
+    def examples(self) -> list[Observation]:
+        """Return two observations of usual shape to trace with, different from each other."""
+
+    def shape_key(self, inputs: Inputs) -> object:
+        """Return what must be equal for a traced sampler to serve these inputs."""
+        return tuple((name, tuple(tensor.shape)) for name, tensor in inputs.items())
+
+    def _check_sizes(self) -> None:
+        """Refuse statistics or a model that do not fit the action and state."""
+        steps, width = self.family.noise_shape(self.model)
+        found = {
+            'state statistics': (self.normalization.state.mean.size, len(self.state_names)),
+            'action statistics': (self.normalization.action.mean.size, len(self.spec.names)),
+            'chunk_size': (steps, self.spec.chunk_length),
+        }
+        wrong = [f'{name} {got} (manifest: {want})'
+                 for name, (got, want) in found.items() if got != want]
+        if width < len(self.spec.names):
+            wrong.append(f'max_action_dim {width} is less than the action')
+        limit = getattr(self.model.config, 'max_state_dim', len(self.state_names))
+        if limit < len(self.state_names):
+            wrong.append(f'max_state_dim {limit} is less than the state')
+        if wrong:
+            raise CheckpointError(
+                f'checkpoint {self.manifest.name!r} contradicts itself: {"; ".join(wrong)}')
+
+    def reset(self) -> None:
+        """Forget the past: the next noise is the first again."""
+        self._noise = np.random.default_rng(self._seed)
+
+    def close(self) -> None:
+        """Free the memory; the policy cannot be used afterwards."""
+        self._traced.clear()
+        self.model = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def warm_up(self) -> None:
+        """Trace the sampler for inputs of usual shape and run it until it is fast.
+
+        The trace is compared with the plain sampler on inputs that it was not made from, and is
+        trusted only if it agrees.
+        """
+        rng = np.random.default_rng(self._seed)
+        pairs = [(self.encode([observation])[0], self.widen(
+            rng.standard_normal((1, self.spec.chunk_length, len(self.spec.names)))))
+            for observation in self.examples()]
+        with torch.inference_mode():
+            sampler = traced(self.family, self.model, pairs[0], pairs[1])
+            for _ in range(2):
+                sampler(*pairs[1])
+        self._traced = {self.shape_key(pairs[0][0]): sampler}
+
+    def infer(self, observation: Observation, noise: FloatArray | None = None) -> ActionChunk:
+        """Return the chunk for one observation; see ``Policy.infer``."""
+        if noise is None:
+            noise = self._noise.standard_normal((self.spec.chunk_length, len(self.spec.names)))
+        return self._infer([observation], np.asarray(noise)[None])[0]
+
+    def infer_batch(self, observations: Sequence[Observation], seed: int) -> list[ActionChunk]:
+        """Return one chunk an observation from one forward; see ``Policy.infer_batch``."""
+        shape = (len(observations), self.spec.chunk_length, len(self.spec.names))
+        return self._infer(observations, np.random.default_rng(seed).standard_normal(shape))
+
+    def _infer(self, observations: Sequence[Observation], noise: FloatArray) -> list[ActionChunk]:
+        start = time.perf_counter()
+        inputs, unknown_words = self.encode(observations)
+        with torch.inference_mode():
+            sampler = self._traced.get(
+                self.shape_key(inputs), plain(self.family, self.model))
+            sampled = sampler(inputs, self.widen(noise))[..., :len(self.spec.names)]
+        actions = self.normalization.action.denormalize(sampled.double().cpu().numpy())
+        latency = time.perf_counter() - start
+        return [
+            ActionChunk(observation.stamp, row, self.spec, latency, self.checkpoint,
+                        {'unknown_words': float(count)})
+            for observation, row, count in zip(observations, actions, unknown_words, strict=True)]
+
+    def batch(self, observations: Sequence[Observation], actions: FloatArray,
+              valid: FloatArray, noise: FloatArray, times: FloatArray) -> Batch:
+        """Return what the family's loss is computed on.
+
+        Args:
+            observations: B of them.
+            actions: what was right, in the units of ``spec``, shape (B, T, len(spec.names)).
+            valid: 1 for a step inside the episode, 0 behind its end, shape (B, T).
+            noise: shape (B, D, T, len(spec.names)).
+            times: flow times, shape (B, D).
+
+        """
+        inputs, _ = self.encode(observations)
+        weights = np.broadcast_to(valid[..., None], actions.shape)
+        normalized = self.normalization.action.normalize(actions)
+        return Batch(inputs, self.widen(normalized), self.widen(weights), self.widen(noise),
+                     torch.from_numpy(times).float().to(self.device))
+
+    def widen(self, actions: FloatArray) -> torch.Tensor:
+        """Return float32 with zeros appended to the last axis up to the model's width."""
+        return widen(actions, self.family.noise_shape(self.model)[1]).to(self.device)
+
+    def check(self, observation: Observation) -> None:
+        """Refuse an observation without a camera that the model needs, or of another state."""
+        absent = [key for key in self.cameras if key not in observation.images]
+        if absent:
+            raise ObservationError(
+                f'camera {absent} is absent; checkpoint {self.checkpoint} needs '
+                f'{list(self.cameras)}, the observation has {list(observation.images)}')
+        if observation.state.shape != (len(self.state_names),):
+            raise ObservationError(
+                f'state has shape {observation.state.shape}; checkpoint {self.checkpoint} needs '
+                f'{list(self.state_names)}')
+
+
+def widen(values: FloatArray, width: int) -> torch.Tensor:
+    """Return float32 with zeros appended to the last axis up to ``width``."""
+    padding = [(0, 0)] * (values.ndim - 1) + [(0, width - values.shape[-1])]
+    return torch.from_numpy(np.pad(values, padding)).float()
