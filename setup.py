@@ -52,6 +52,7 @@ setup(
     extras_require={
         'policy': ['torch>=2.13', 'transformers>=5.20', 'accelerate>=1.10', 'tokenizers',
                    'safetensors'],
+        'smolvla': ['lerobot>=0.4', 'draccus'],
         'dataset': ['pyarrow>=15', 'av>=12'],
         'simulation': ['mujoco>=3.17', 'mink>=1.3', 'daqp', 'gymnasium>=1.0'],
     },

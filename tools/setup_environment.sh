@@ -4,6 +4,7 @@
 #
 #   system packages   a software renderer for the cameras and Python's venv module
 #   .venv             torch, MuJoCo, and rclpy as wheels where no ROS 2 is sourced
+#   .venv/torchvision what the tests of lerobot's SmolVLA import
 #
 # PYTHON=/path/to/python3.11   use this interpreter (3.10 to 3.13)
 # VENV=/path/to/folder         put the virtual environment there
@@ -170,6 +171,9 @@ main() {
     fi
     say 'MuJoCo, transformers, test tools (300 MB)'
     pip_install -r requirements/run.txt -r requirements/test.txt -r "$ros"
+    say 'lerobot, for its SmolVLA (150 MB)'
+    pip_install --no-deps -r requirements/lerobot.txt
+    pip_install --no-deps --upgrade --target "$VENV/torchvision" -r requirements/torchvision.txt
     PYTHONWARNINGS=ignore pip_install --no-deps --no-build-isolation --editable .
     echo "$key" >"$STAMP"
     say "done: $VENV"
