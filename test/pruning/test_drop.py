@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+import random
 from typing import Any
 
 import pytest
@@ -28,15 +29,15 @@ def actions(model: Any, seed: int = 3) -> torch.Tensor:
     return family.act(model, *family.fixed_inputs(model, 2, seed))
 
 
-def silence(model: Any, stack: str, parts: Iterable[tuple[int, str]]) -> None:
+def silence(model: Any, stack: str, parts: Iterable[tuple[int, str]]) -> list[Any]:
     """Make parts of blocks add nothing, by hooks that know nothing of this package's drops."""
     def nothing(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         if isinstance(output, tuple):
             return (torch.zeros_like(output[0]), *output[1:])
         return torch.zeros_like(output)
 
-    for index, part in parts:
-        stacks(family_of(model), model)[stack].module(index, part).register_forward_hook(nothing)
+    live = stacks(family_of(model), model)[stack]
+    return [live.module(index, part).register_forward_hook(nothing) for index, part in parts]
 
 
 ATTENTION, MLP = 'self_attn', 'mlp'
@@ -91,6 +92,41 @@ def test_saved_copy_answers_like_the_model_in_memory(
     drop_checkpoint(tiny_checkpoint, tmp_path / 'smaller', plan)
     reloaded, _ = load_checkpoint(tmp_path / 'smaller')
     assert torch.equal(actions(model), actions(reloaded))
+
+
+PARTS_OF = {'whole': BOTH, 'tied': BOTH, 'keep-kv': BOTH, 'mha': (ATTENTION,), 'mlp': (MLP,)}
+
+
+@pytest.mark.parametrize('seed', range(40))
+def test_any_legal_plan_equals_the_parent_with_its_parts_silenced(
+        tiny_model: Maker, seed: int) -> None:
+    """Plans drawn at random over all stacks and modes, in any order; refused ones are skipped."""
+    rng = random.Random(seed)
+    modes = {'vision': ('whole', 'mha', 'mlp'), 'language': ('tied', 'keep-kv', 'mha', 'mlp'),
+             'action': ('whole', 'mha', 'mlp')}
+    parent, smaller, done = tiny_model(), tiny_model(), 0
+    while done < 2:
+        drawn: dict[str, dict[str, tuple[int, ...]]] = {}
+        for stack in rng.sample(list(modes), 3):
+            for index in range(3 if stack == 'vision' else 4):
+                if rng.random() < 0.4:
+                    modes_of, mode = drawn.setdefault(stack, {}), rng.choice(modes[stack])
+                    modes_of[mode] = (*modes_of.get(mode, ()), index)
+        silent = {stack: [(index, part) for mode, indices in found.items() for index in indices
+                          for part in PARTS_OF[mode]] for stack, found in drawn.items()}
+        silent.setdefault('action', []).extend(
+            (index, part) for index in drawn.get('language', {}).get('tied', ()) for part in BOTH)
+        try:
+            with dropped(family_of(smaller), smaller, Plan(drawn)):
+                found = actions(smaller, seed)
+        except PlanError:
+            continue
+        handles = [handle for stack, parts in silent.items()
+                   for handle in silence(parent, stack, parts)]
+        assert torch.equal(found, actions(parent, seed)), drawn
+        for handle in handles:
+            handle.remove()
+        done += 1
 
 
 def test_removed_channels_and_heads_equal_zeroed_ones(

@@ -100,11 +100,12 @@ class Stack:
     def stop_reading(self, index: int, journal: Journal) -> None:
         """Let a block attend on its own and keep its keys and values out of the shared cache."""
         block = self.blocks[index]
+        if hasattr(block, _UNREAD):
+            return
         journal.set(block, _UNREAD, True)
-        if 'keys_values' in self.left(index):
-            hook = block.get_submodule(self.site.attention).register_forward_pre_hook(
-                _without_cache, with_kwargs=True)
-            journal.on_undo(hook.remove)
+        # On the block, not on its attention, which another change may replace.
+        hook = block.register_forward_pre_hook(_without_cache, with_kwargs=True)
+        journal.on_undo(hook.remove)
 
     def keep_channels(self, index: int, kept: Sequence[int], journal: Journal) -> None:
         """Keep these channels of a block's MLP, in this order."""
@@ -114,10 +115,11 @@ class Stack:
 
     def keep_heads(self, index: int, queries: Sequence[int], groups: Sequence[int] | None,
                    journal: Journal) -> None:
-        """Keep these query heads and, unless None, these heads of keys and values."""
+        """Keep these query heads, if it has any, and, unless None, these of keys and values."""
         rows = self.head_rows(queries)
-        self._slice(index, self.site.query, 0, rows, journal)
-        self._slice(index, self.site.output, 1, rows, journal)
+        if 'attention' in self.left(index):
+            self._slice(index, self.site.query, 0, rows, journal)
+            self._slice(index, self.site.output, 1, rows, journal)
         if groups is not None:
             for path in (self.site.key, self.site.value):
                 self._slice(index, path, 0, self.head_rows(groups), journal)

@@ -100,19 +100,21 @@ def _reduce_block(stack: Stack, index: int, block: Mapping[str, Any], journal: J
     left = set(block['left'])
     if not left <= set(PARTS):
         raise ValueError(f'parts {sorted(left - set(PARTS))} of {stack.site.name} block {index}')
-    heads, groups = block['heads'], block['key_value_heads']
-    if 'attention' in left and heads != stack.heads(index):
-        kept = range(groups) if groups != stack.key_value_heads(index) else None
-        stack.keep_heads(index, range(heads), kept, journal)
-    if block['key_columns'] and 'keys_values' in left:
-        columns = block['key_columns'] // stack.site.head_dim
-        stack.keep_key_columns(index, range(columns), journal)
-    if 'mlp' in left and block['channels'] != stack.channels(index):
-        stack.keep_channels(index, range(block['channels']), journal)
     if 'attention' not in left:
         stack.remove_attention(index, journal, keep_keys_values='keys_values' in left)
     if 'mlp' not in left:
         stack.remove_mlp(index, journal)
+    heads, groups = block['heads'], block['key_value_heads']
+    fewer = 'keys_values' in left and groups != stack.key_value_heads(index)
+    if fewer or ('attention' in left and heads != stack.heads(index)):
+        stack.keep_heads(index, range(heads), range(groups) if fewer else None, journal)
+    if block['key_columns'] and 'keys_values' in left:
+        # Rows of a self-attending block are as wide as its stream, which no head divides.
+        columns, before = block['key_columns'], stack.module(index, stack.site.key).in_features
+        if columns != before:
+            stack.keep_key_columns(index, range(columns // stack.site.head_dim), journal)
+    if 'mlp' in left and block['channels'] != stack.channels(index):
+        stack.keep_channels(index, range(block['channels']), journal)
     if stack.site.read_by and not block['read']:
         stack.stop_reading(index, journal)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The samples that every criterion sees: the same frames, flow times and noise for all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 import hashlib
 from typing import Any
@@ -65,7 +65,8 @@ def check_fit(policy: ModelPolicy, dataset: Dataset) -> None:
 
 
 def calibrate(policy: ModelPolicy, dataset: Dataset, samples: int, seed: int = 0, *,
-              draws: int = 2, batch_size: int = 32) -> Calibration:
+              draws: int = 2, batch_size: int = 32, without: Collection[int] = (),
+              ) -> Calibration:
     """Draw calibration samples.
 
     Args:
@@ -75,6 +76,7 @@ def calibrate(policy: ModelPolicy, dataset: Dataset, samples: int, seed: int = 0
         seed: of frames, flow times and noise.
         draws: flow times and noises a frame; the times are stratified over all of them.
         batch_size: samples that go through the model at once.
+        without: frames that must not be drawn, since something else was chosen by them.
 
     Raises:
         DatasetError: too few demonstrations, or ones that do not fit the checkpoint.
@@ -83,7 +85,9 @@ def calibrate(policy: ModelPolicy, dataset: Dataset, samples: int, seed: int = 0
     if samples < 2:
         raise DatasetError(f'{samples} samples: at least 2 are needed')
     check_fit(policy, dataset)
-    indices = dataset.sample(samples, seed, usable=_understood(policy, dataset))
+    taken, understood = set(without), _understood(policy, dataset)
+    indices = dataset.sample(samples, seed, usable=lambda index: (
+        index not in taken and understood(index)))
     noise, times = flow_draws(policy, samples, draws, seed)
     batches = []
     for begin in range(0, samples, batch_size):

@@ -2,13 +2,15 @@
 """What the policies of all families share: checks, noise, units, tracing; see ``Policy``."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 import time
 from typing import Any
 
 import numpy as np
 import torch
 
+from vla_drop_ros.checkpoint import load_checkpoint
 from vla_drop_ros.errors import CheckpointError, ObservationError, unknown
 from vla_drop_ros.families.family import Batch, Inputs
 from vla_drop_ros.families.registry import family
@@ -16,6 +18,29 @@ from vla_drop_ros.families.traced import plain, Sampler, traced
 from vla_drop_ros.manifest import Manifest
 from vla_drop_ros.policies.normalization import Normalization
 from vla_drop_ros.types import ActionChunk, CameraSpec, FloatArray, ImageArray, Observation
+
+Example = tuple[Inputs, torch.Tensor]
+Assemble = Callable[[Any, Manifest, Path], 'ModelPolicy']
+
+
+def load_warm(assemble: Assemble, folder: Path, device: str, threads: int | None,
+              ) -> 'ModelPolicy':
+    """Return a verified, warmed-up policy.
+
+    Args:
+        assemble: makes the family's policy of model, manifest and folder.
+        folder: checkpoint folder of that family.
+        device: ``cpu``, ``cuda``, ``cuda:1``, or ``auto``: the first GPU if there is one.
+        threads: CPU threads of torch, for the whole process; None leaves them as they are.
+
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    target = torch_device(device)
+    model, manifest = load_checkpoint(folder)
+    policy = assemble(model.to(target), manifest, folder)
+    policy.warm_up()
+    return policy
 
 
 def torch_device(name: str) -> torch.device:
@@ -70,7 +95,9 @@ class ModelPolicy(ABC):
         self.family = family(manifest.family)
         self.model = model.eval().requires_grad_(False)
         self.normalization = normalization
-        self.device = next(model.parameters()).device
+        place = next(model.parameters()).device
+        # Weights that are read layer by layer are nowhere in between, and compute on the CPU.
+        self.device = torch.device('cpu') if place.type == 'meta' else place
         self._seed = seed
         self._traced: dict[object, Sampler] = {}
         self._check_sizes()
@@ -124,15 +151,20 @@ class ModelPolicy(ABC):
         The trace is compared with the plain sampler on inputs that it was not made from, and is
         trusted only if it agrees.
         """
-        rng = np.random.default_rng(self._seed)
-        pairs = [(self.encode([observation])[0], self.widen(
-            rng.standard_normal((1, self.spec.chunk_length, len(self.spec.names)))))
-            for observation in self.examples()]
+        first, second = self.example_inputs()
         with torch.inference_mode():
-            sampler = traced(self.family, self.model, pairs[0], pairs[1])
+            sampler = traced(self.family, self.model, first, second)
             for _ in range(2):
-                sampler(*pairs[1])
-        self._traced = {self.shape_key(pairs[0][0]): sampler}
+                sampler(*second)
+        self._traced = {self.shape_key(first[0]): sampler}
+
+    def example_inputs(self) -> tuple[Example, Example]:
+        """Return inputs and noise of two different observations of usual shape."""
+        rng = np.random.default_rng(self._seed)
+        first, second = ((self.encode([observation])[0], self.widen(
+            rng.standard_normal((1, self.spec.chunk_length, len(self.spec.names)))))
+            for observation in self.examples())
+        return first, second
 
     def infer(self, observation: Observation, noise: FloatArray | None = None) -> ActionChunk:
         """Return the chunk for one observation; see ``Policy.infer``."""
@@ -180,6 +212,32 @@ class ModelPolicy(ABC):
     def widen(self, actions: FloatArray) -> torch.Tensor:
         """Return float32 with zeros appended to the last axis up to the model's width."""
         return widen(actions, self.family.noise_shape(self.model)[1]).to(self.device)
+
+    def count_unknown(self, observation: Observation, ids: Sequence[int], unknown_id: int | None,
+                      vocabulary: Mapping[str, int]) -> int:
+        """Return how many words of an instruction the model was never shown.
+
+        Raises:
+            ObservationError: no word is known.
+
+        """
+        count = 0 if unknown_id is None else list(ids).count(unknown_id)
+        if count == len(ids):
+            raise ObservationError(
+                f'no word of the instruction {observation.instruction!r} is known to checkpoint '
+                f'{self.checkpoint}; try words such as {", ".join(sorted(vocabulary)[-5:])}')
+        return count
+
+    def random_observations(self, word: str) -> list[Observation]:
+        """Return two observations of random pictures, told a word 3 and 9 times."""
+        rng = np.random.default_rng(self._seed)
+        return [Observation(
+            stamp=0.0,
+            images={key: rng.integers(0, 256, (size.height, size.width, 3), np.uint8)
+                    for key, size in self.cameras.items()},
+            state=self.normalization.state.denormalize(
+                rng.standard_normal(len(self.state_names))),
+            instruction=' '.join([word] * words)) for words in (3, 9)]
 
     def check(self, observation: Observation) -> None:
         """Refuse an observation without a camera that the model needs, or of another state."""

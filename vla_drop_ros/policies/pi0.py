@@ -11,13 +11,10 @@ from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
-import torch
 
-from vla_drop_ros.checkpoint import load_checkpoint
-from vla_drop_ros.errors import ObservationError
 from vla_drop_ros.families.family import Inputs
 from vla_drop_ros.manifest import Manifest, NORMALIZATION_FILE, TOKENIZER_FILE
-from vla_drop_ros.policies.model_policy import fit, ModelPolicy, torch_device, widen
+from vla_drop_ros.policies.model_policy import fit, load_warm, ModelPolicy, widen
 from vla_drop_ros.policies.normalization import Normalization
 from vla_drop_ros.policies.prompt import encode_instructions, pixels, UNKNOWN_ID, word_ids
 from vla_drop_ros.types import Observation
@@ -27,24 +24,15 @@ from vla_drop_ros.types import Observation
 _PROMPT_STEP = 16
 
 
-def load(folder: Path, device: str = 'auto', threads: int | None = None) -> 'Pi0Policy':
-    """Return a verified, warmed-up policy.
+def load(folder: Path, device: str = 'auto', threads: int | None = None) -> ModelPolicy:
+    """Return a verified, warmed-up policy; see ``load_warm``."""
+    return load_warm(assemble, folder, device, threads)
 
-    Args:
-        folder: checkpoint folder of family pi0.
-        device: ``cpu``, ``cuda``, ``cuda:1``, or ``auto``: the first GPU if there is one.
-        threads: CPU threads of torch, for the whole process; None leaves them as they are.
 
-    """
-    if threads is not None:
-        torch.set_num_threads(threads)
-    target = torch_device(device)
-    model, manifest = load_checkpoint(folder)
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
-    normalization = Normalization.load(folder / NORMALIZATION_FILE)
-    policy = Pi0Policy(model.to(target), manifest, tokenizer, normalization)
-    policy.warm_up()
-    return policy
+def assemble(model: Any, manifest: Manifest, folder: Path) -> 'Pi0Policy':
+    """Return the policy of a model with what else its folder holds."""
+    return Pi0Policy(model, manifest, Tokenizer.from_file(str(folder / TOKENIZER_FILE)),
+                     Normalization.load(folder / NORMALIZATION_FILE))
 
 
 class Pi0Policy(ModelPolicy):
@@ -62,16 +50,8 @@ class Pi0Policy(ModelPolicy):
 
     def examples(self) -> list[Observation]:
         """Return a short and a longer instruction about random pictures."""
-        rng = np.random.default_rng(self._seed)
         vocabulary: dict[str, int] = self.tokenizer.get_vocab()
-        word = max(vocabulary, key=lambda name: vocabulary[name])
-        return [Observation(
-            stamp=0.0,
-            images={key: rng.integers(0, 256, (size.height, size.width, 3), np.uint8)
-                    for key, size in self.cameras.items()},
-            state=self.normalization.state.denormalize(
-                rng.standard_normal(len(self.state_names))),
-            instruction=' '.join([word] * words)) for words in (3, 9)]
+        return self.random_observations(max(vocabulary, key=lambda name: vocabulary[name]))
 
     def encode(self, observations: Sequence[Observation]) -> tuple[Inputs, list[int]]:
         """Return the model's inputs and the count of unknown words by observation.
@@ -100,11 +80,5 @@ class Pi0Policy(ModelPolicy):
     def _check_words(self, observation: Observation) -> int:
         """Return the count of unknown words; refuse what the model was never shown."""
         self.check(observation)
-        ids = word_ids(self.tokenizer, observation.instruction)
-        count = ids.count(UNKNOWN_ID)
-        if count == len(ids):
-            raise ObservationError(
-                f'no word of the instruction {observation.instruction!r} is known to checkpoint '
-                f'{self.checkpoint}; try words such as '
-                f'{", ".join(sorted(self.tokenizer.get_vocab())[-5:])}')
-        return count
+        return self.count_unknown(observation, word_ids(self.tokenizer, observation.instruction),
+                                  UNKNOWN_ID, self.tokenizer.get_vocab())

@@ -3,13 +3,16 @@
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from vla_drop_ros.errors import CheckpointError, MissingDependencyError
 from vla_drop_ros.manifest import load_manifest, Manifest
 from vla_drop_ros.policies.policy import Policy
 
 # family -> 'module:callable' with the signature (folder, device, threads) -> Policy
-_LOADERS = {'pi0': 'vla_drop_ros.policies.pi0:load'}
+_LOADERS = {'pi0': 'vla_drop_ros.policies.pi0:load',
+            'prismatic': 'vla_drop_ros.policies.prismatic:load',
+            'smolvla': 'vla_drop_ros.policies.smolvla:load'}
 
 
 def register(family: str, loader: str) -> None:
@@ -30,6 +33,18 @@ def read_manifest(path: str | Path) -> Manifest:
             f'checkpoint {str(path)!r} has family {manifest.family!r} and role '
             f'{manifest.role!r}; a policy needs one of {sorted(_LOADERS)} with the role vla')
     return manifest
+
+
+def assemble_policy(model: Any, manifest: Manifest, folder: str | Path) -> Any:
+    """Return the policy of a model that is loaded already; it is not warmed up.
+
+    Raises:
+        CheckpointError: it is no policy.
+
+    """
+    read_manifest(folder)
+    module = _LOADERS[manifest.family].partition(':')[0]
+    return import_module(module).assemble(model, manifest, Path(folder))
 
 
 def load_policy(path: str | Path, device: str = 'auto', threads: int | None = None) -> Policy:

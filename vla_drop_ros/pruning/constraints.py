@@ -8,7 +8,9 @@ from vla_drop_ros.errors import PlanError, unknown
 from vla_drop_ros.families.block_sites import follows_roles, Sites
 from vla_drop_ros.families.family import Family, stacks
 from vla_drop_ros.families.stack import Stack
+from vla_drop_ros.pruning.layout import Layout, StackLayout
 from vla_drop_ros.pruning.plan import Plan
+from vla_drop_ros.pruning.prediction import blocks_twice
 
 REMOVES_BLOCK = ('whole', 'tied')
 
@@ -24,15 +26,20 @@ def check_plan(family: Family, model: Any, plan: Plan, *, stock: bool = False) -
 
     """
     sites, found = family.sites(family.config(model)), stacks(family, model)
+    layout = layout_of(family, model)
+    for stack in {*plan.blocks, *plan.channels, *plan.heads}:
+        layout[stack]
     for stack, modes in plan.blocks.items():
-        if stack not in sites.names:
-            raise PlanError(_unknown_stack(stack, sites))
         for mode, indices in modes.items():
             _check_mode(sites, stack, mode)
             _check_indices(found[stack], indices)
             _check_left(found, sites, stack, mode, indices)
     for stack, site in zip(sites.names, sites, strict=True):
         gone = removed_blocks(found, sites, plan, stack)
+        twice = sorted(blocks_twice(layout, plan, stack))
+        if twice:
+            raise PlanError(f'{stack} block {twice} goes with the block that it is tied to '
+                            'already; do not name it as well')
         _check_depth(found[stack], plan.blocks.get(stack, {}), gone)
         kept = [role for index, role in enumerate(site.roles) if index not in gone]
         if not follows_roles(kept, site.roles):
@@ -43,13 +50,6 @@ def check_plan(family: Family, model: Any, plan: Plan, *, stock: bool = False) -
     check_widths(found, sites, plan)
     if stock:
         _check_stock(family, found, plan)
-
-
-def _unknown_stack(stack: str, sites: Sites) -> str:
-    for path, why in sites.protected.items():
-        if stack in path.split('.') or stack in path:
-            return f'protected: {stack!r} cannot be dropped, since {why}'
-    return unknown('stack', stack, sites.names)
 
 
 def _check_mode(sites: Sites, stack: str, mode: str) -> None:
@@ -85,11 +85,12 @@ def _check_left(found: Mapping[str, Stack], sites: Sites, name: str, mode: str,
 
 def _check_depth(stack: Stack, modes: Mapping[str, Collection[int]], gone: Collection[int],
                  ) -> None:
-    whole = [index for index in range(len(stack)) if index not in gone
+    alive = len(stack) if stack.site.tap is None else stack.site.tap
+    whole = [index for index in range(alive) if index not in gone
              and index not in modes.get('keep-kv', ()) and 'attention' in stack.left(index)]
     if not whole and (gone or modes.get('keep-kv')):
-        raise PlanError(f'the plan drops all {len(stack)} {stack.site.name} blocks; leave at '
-                        'least one')
+        raise PlanError(f'the plan drops all {alive} {stack.site.name} blocks'
+                        f'{"" if alive == len(stack) else " that are read"}; leave at least one')
 
 
 def reader_pairs(found: Mapping[str, Stack], sites: Sites, name: str) -> dict[int, int]:
@@ -127,8 +128,6 @@ def check_widths(found: Mapping[str, Stack], sites: Sites, plan: Plan) -> None:
     """Refuse channels and heads that do not exist, all of a block's, or uneven joint heads."""
     for kind, widths in (('channel', plan.channels), ('head', plan.heads)):
         for name, blocks in widths.items():
-            if name not in sites.names:
-                raise PlanError(_unknown_stack(name, sites))
             _check_indices(found[name], blocks)
             for index, units in blocks.items():
                 total = (found[name].channels(index) if kind == 'channel'
@@ -146,9 +145,11 @@ def check_widths(found: Mapping[str, Stack], sites: Sites, plan: Plan) -> None:
 
 def _check_joint_heads(found: Mapping[str, Stack], sites: Sites, plan: Plan) -> None:
     """Refuse heads that go from one of two streams whose heads meet in one attention."""
-    taken = {name: [plan.heads.get(name, {}).get(index, ()) for index in range(len(found[name]))]
+    taken = {name: {index: plan.heads.get(name, {}).get(index, ())
+                    for index in range(len(found[name])) if head_units(found[name], index)
+                    and index not in removed_blocks(found, sites, plan, name)}
              for name in sites.same_heads}
-    counts = {len(units) for blocks in taken.values() for units in blocks}
+    counts = {len(units) for blocks in taken.values() for units in blocks.values()}
     if sites.even_heads and len(counts) > 1:
         raise PlanError(
             f'joint attention: {" and ".join(sites.same_heads)} share one number of heads, so '
@@ -156,7 +157,8 @@ def _check_joint_heads(found: Mapping[str, Stack], sites: Sites, plan: Plan) -> 
     first, *others = sites.same_heads
     for other in others:
         for index, partner in reader_pairs(found, sites, first).items():
-            if taken[first][index] != taken[other][partner]:
+            if (index in taken[first] and partner in taken[other]
+                    and taken[first][index] != taken[other][partner]):
                 raise PlanError(
                     f'joint attention: {first} block {index} and {other} block {partner} share '
                     f'keys and values head by head, so the same heads must go; the plan takes '
@@ -167,6 +169,19 @@ def head_units(stack: Stack, index: int) -> int:
     """Return how many heads can go one by one: query heads, or groups where keys are shared."""
     groups = stack.key_value_heads(index)
     return stack.heads(index) if groups <= 1 else groups
+
+
+def layout_of(family: Family, model: Any) -> Layout:
+    """Return the facts about the stacks of a live model that a plan needs."""
+    sites, found = family.sites(family.config(model)), stacks(family, model)
+    return Layout({
+        site.name: StackLayout(
+            len(live), site.roles, sites.modes[site.name], site.read_by,
+            reader_pairs(found, sites, site.name),
+            tuple(live.channels(index) for index in range(len(live))),
+            tuple(head_units(live, index) for index in range(len(live))))
+        for site, live in zip(sites, found.values(), strict=True)},
+        sites.same_heads, sites.even_heads, sites.protected)
 
 
 def _check_stock(family: Family, found: Mapping[str, Stack], plan: Plan) -> None:

@@ -22,7 +22,7 @@ from vla_drop_ros.families.traced import Sampler, traced
 from vla_drop_ros.pruning.constraints import head_units
 from vla_drop_ros.pruning.criteria.leave_one_out import droppable, removable, without
 from vla_drop_ros.pruning.criterion import Subject
-from vla_drop_ros.pruning.drop import apply_plan
+from vla_drop_ros.pruning.drop import apply_plan, keep_head_units
 from vla_drop_ros.pruning.plan import Plan, Unit, WIDTH_UNITS
 
 Example = tuple[Inputs, torch.Tensor]
@@ -38,9 +38,10 @@ class Cost:
 
 
 def count(subject: Subject, example: Example) -> Cost:
-    """Count parameters and FLOPs; the model may be on the meta device.
+    """Count parameters and FLOPs of a model on the meta device.
 
-    A multiplication and an addition are two operations; only matrix products count.
+    A multiplication and an addition are two operations; only matrix products count. On the CPU
+    the counter would miss those inside the attention kernel.
     """
     device = next(subject.model.parameters()).device
     inputs = {name: tensor.to(device) for name, tensor in example[0].items()}
@@ -50,12 +51,14 @@ def count(subject: Subject, example: Example) -> Cost:
                 int(counter.get_total_flops()))
 
 
-def count_units(subject: Subject, example: Example) -> dict[str, Any]:
+def count_units(subject: Subject, example: Example,
+                tick: Callable[[float], None] = lambda _: None) -> dict[str, Any]:
     """Return the costs of the whole model and what each unit less would save.
 
     Args:
         subject: on the meta device, so that it takes no time.
         example: inputs and noise for one observation.
+        tick: told the share that is done.
 
     Returns:
         ``parameters`` and ``flops``, each with ``total`` and ``units``: stack -> unit -> by
@@ -64,7 +67,9 @@ def count_units(subject: Subject, example: Example) -> dict[str, Any]:
     """
     whole = count(subject, example)
     found: dict[str, dict[str, list[Cost]]] = {name: {} for name in subject.sites.names}
-    for stack, unit in removable(subject, 'block', 'tied', 'attention', 'mlp'):
+    wanted = removable(subject, 'block', 'tied', 'attention', 'mlp')
+    for number, (stack, unit) in enumerate(wanted):
+        tick(number / (len(wanted) + 1))
         known: dict[object, Cost] = {}  # blocks that are alike cost alike
         rows = []
         for index in range(len(subject.stacks[stack])):
@@ -79,6 +84,7 @@ def count_units(subject: Subject, example: Example) -> dict[str, Any]:
     for stack in subject.sites.names:
         for width in WIDTH_UNITS:
             found[stack][width] = _width_costs(subject, stack, width, example, whole)
+    tick(1.0)
     return {name: {
         'total': getattr(whole, name),
         'units': {stack: {unit: [getattr(whole, name) - getattr(one, name) for one in rows]
@@ -100,6 +106,8 @@ def _kind(subject: Subject, stack: str, index: int) -> object:
 def _width_costs(subject: Subject, stack: str, unit: Unit, example: Example, whole: Cost,
                  ) -> list[Cost]:
     """Return the cost with one channel or head less, by block."""
+    if unit == 'head' and stack in subject.sites.same_heads:
+        return _joint_costs(subject, stack, example, whole)
     live, known, rows = subject.stacks[stack], {}, []
     for index in range(len(live)):
         key = _kind(subject, stack, index)
@@ -108,13 +116,37 @@ def _width_costs(subject: Subject, stack: str, unit: Unit, example: Example, who
             if _units(subject, stack, unit, index) > 1:
                 journal = Journal()
                 _narrow(subject, stack, unit, index, 1, journal)
-                try:
-                    known[key] = count(subject, example)
-                except RuntimeError:  # heads that must go from all blocks at once
-                    known[key] = whole
+                known[key] = count(subject, example)
                 journal.undo()
         rows.append(known[key])
     return rows
+
+
+def _joint_costs(subject: Subject, stack: str, example: Example, whole: Cost) -> list[Cost]:
+    """Return an equal part of what one head less from every block of joint stacks saves.
+
+    Such heads only go together, so only the sum over all of them counts.
+    """
+    journal = Journal()
+    taken = _narrow_joint(subject, lambda total: int(total > 1), journal)
+    found = count(subject, example) if taken else whole
+    journal.undo()
+    one = Cost(*(getattr(whole, name) - (getattr(whole, name) - getattr(found, name)) // max(
+        1, taken) for name in ('parameters', 'flops')))
+    return [one] * len(subject.stacks[stack])
+
+
+def _narrow_joint(subject: Subject, less: Callable[[int], int], journal: Journal) -> int:
+    """Take heads from every block of the stacks whose heads meet; return how many went."""
+    taken = 0
+    for name in subject.sites.same_heads:
+        for index in range(len(subject.stacks[name])):
+            number = less(_units(subject, name, 'head', index))
+            if number:
+                _narrow(subject, name, 'head', index, number, journal)
+                taken += number
+    subject.family.agree(subject.model, journal)
+    return taken
 
 
 def _units(subject: Subject, stack: str, unit: Unit, index: int) -> int:
@@ -129,11 +161,8 @@ def _narrow(subject: Subject, stack: str, unit: Unit, index: int, less: int, jou
     kept = range(_units(subject, stack, unit, index) - less)
     if unit == 'channel':
         live.keep_channels(index, kept, journal)
-    elif live.key_value_heads(index) <= 1:
-        live.keep_heads(index, kept, None, journal)
     else:
-        share = live.heads(index) // live.key_value_heads(index)
-        live.keep_heads(index, range(len(kept) * share), kept, journal)
+        keep_head_units(live, index, kept, journal)
 
 
 def time_units(subject: Subject, examples: tuple[Example, Example], threads: int,
@@ -205,12 +234,14 @@ def _half(subject: Subject, stack: str, unit: Unit) -> Iterator[int]:
             yield len(gone)
         return
     journal, taken = Journal(), 0
-    joint = unit == 'head' and stack in subject.sites.same_heads
-    for index in range(0 if not joint else len(live), len(live)):
-        less = _units(subject, stack, unit, index) // 2
-        if less:
-            _narrow(subject, stack, unit, index, less, journal)
-            taken += less
+    if unit == 'head' and stack in subject.sites.same_heads:
+        taken = _narrow_joint(subject, lambda total: total // 2, journal)
+    else:
+        for index in range(len(live)):
+            less = _units(subject, stack, unit, index) // 2
+            if less:
+                _narrow(subject, stack, unit, index, less, journal)
+                taken += less
     try:
         yield taken
     finally:

@@ -14,7 +14,8 @@ from vla_drop_ros.errors import RankingError, unknown
 from vla_drop_ros.families.block_sites import Sites
 from vla_drop_ros.families.family import Batch, Family, stacks
 from vla_drop_ros.families.stack import Stack
-from vla_drop_ros.pruning.constraints import reader_pairs
+from vla_drop_ros.pruning.constraints import layout_of, reader_pairs
+from vla_drop_ros.pruning.layout import Layout
 from vla_drop_ros.pruning.plan import BLOCK_UNITS, Unit, UNIT_OF_MODE
 from vla_drop_ros.types import FloatArray
 from vla_drop_ros.weights import Weights
@@ -127,6 +128,11 @@ class Subject:
     def pairs(self) -> dict[str, dict[int, int]]:
         """Stack -> its block -> the block of another stack that reads it."""
         return {name: reader_pairs(self.stacks, self.sites, name) for name in self.sites.names}
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The facts about the stacks that a plan needs."""
+        return layout_of(self.family, self.model)
 
     @property
     def samples(self) -> int:

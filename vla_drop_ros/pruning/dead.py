@@ -66,10 +66,15 @@ def _remove_tail(stack: Stack, journal: Journal, note: Any, model: Any) -> None:
     read = [index for index in range(len(stack)) if stack.is_read(index)]
     if not read:
         return
-    behind = list(range(read[-1] + 1, len(stack)))
+    behind = [index for index in range(read[-1] + 1, len(stack)) if stack.left(index)]
     if behind:
         before = _count(model)
-        stack.remove_blocks(behind, journal)
+        if stack.site.roles:  # what the reader's blocks do hangs on their places
+            for index in behind:
+                stack.remove_attention(index, journal, keep_keys_values=False)
+                stack.remove_mlp(index, journal)
+        else:
+            stack.remove_blocks(behind, journal)
         note(f'{name} blocks {behind}', 'no block behind them is read', before)
     if {'attention', 'mlp'} & stack.left(read[-1]):
         before = _count(model)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Carry out a plan: on a live model, for a trial, or from one checkpoint folder to another."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 import json
@@ -151,16 +151,20 @@ def _remove_heads(found: Mapping[str, Stack], plan: Plan, journal: Journal) -> N
     for name, blocks in plan.heads.items():
         stack = found[name]
         for index, units in blocks.items():
-            kept = _without(head_units(stack, index), units)
-            groups = stack.key_value_heads(index)
-            if groups <= 1:
-                stack.keep_heads(index, kept, None, journal)
-                continue
-            share = stack.heads(index) // groups
-            queries = [unit * share + head for unit in kept for head in range(share)]
-            stack.keep_heads(index, queries, kept, journal)
-            if stack.site.key_inputs and stack.site.roles[index] == 'cross':
-                stack.keep_key_columns(index, kept, journal)
+            keep_head_units(stack, index, _without(head_units(stack, index), units), journal)
+
+
+def keep_head_units(stack: Stack, index: int, kept: Sequence[int], journal: Journal) -> None:
+    """Keep these query heads, or groups of them where each has keys and values of its own."""
+    groups = stack.key_value_heads(index)
+    if groups <= 1:
+        stack.keep_heads(index, kept, None, journal)
+        return
+    share = stack.heads(index) // groups
+    queries = [unit * share + head for unit in kept for head in range(share)]
+    stack.keep_heads(index, queries, kept, journal)
+    if stack.site.key_inputs and stack.site.roles[index] == 'cross':
+        stack.keep_key_columns(index, kept, journal)
 
 
 def _remove_parts(found: Mapping[str, Stack], sites: Sites, name: str,

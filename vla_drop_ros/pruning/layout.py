@@ -2,7 +2,7 @@
 """The facts about a checkpoint's stacks that a plan needs, as plain data: no model, no torch."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vla_drop_ros.errors import PlanError, unknown
@@ -39,18 +39,23 @@ class Layout:
         stacks: by name, in the order of computation.
         same_heads: stacks that must lose the same heads.
         even_heads: every block of those must have as many.
+        protected: path -> why nothing below it may be dropped.
 
     """
 
     stacks: Mapping[str, StackLayout]
     same_heads: tuple[str, ...] = ()
     even_heads: bool = False
+    protected: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> StackLayout:
-        """Return a stack; PlanError names the valid ones."""
-        if name not in self.stacks:
-            raise PlanError(unknown('stack', name, self.stacks))
-        return self.stacks[name]
+        """Return a stack; PlanError names the valid ones, or why this one is protected."""
+        if name in self.stacks:
+            return self.stacks[name]
+        for path, why in self.protected.items():
+            if name in path:
+                raise PlanError(f'protected: {name!r} cannot be dropped, since {why}')
+        raise PlanError(unknown('stack', name, self.stacks))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -64,4 +69,5 @@ class Layout:
             {int(index): int(partner) for index, partner in one['pairs'].items()},
             tuple(one['channels']), tuple(one['heads']))
             for name, one in data['stacks'].items()}
-        return cls(stacks, tuple(data['same_heads']), bool(data['even_heads']))
+        return cls(stacks, tuple(data['same_heads']), bool(data['even_heads']),
+                   dict(data['protected']))

@@ -117,6 +117,12 @@ class Plan:
         partial.write_text(json.dumps(self.to_dict(), indent=1) + '\n')
         partial.replace(path)
 
+    def with_widths(self, unit: str, widths: Widths) -> 'Plan':
+        """Return the plan with channels or heads of some more stacks."""
+        if unit == 'channel':
+            return replace(self, channels={**self.channels, **widths})
+        return replace(self, heads={**self.heads, **widths})
+
     def with_blocks(self, stack: str, mode: str, indices: Collection[int]) -> 'Plan':
         """Return the plan with some more blocks."""
         modes = dict(self.blocks.get(stack, {}))

@@ -36,12 +36,19 @@ def predict(costs: Mapping[str, Any], layout: Layout, plan: Plan) -> dict[str, f
 def blocks_gone(layout: Layout, plan: Plan, name: str) -> set[int]:
     """Return the blocks of a stack that go altogether, with those that are tied to others."""
     modes = plan.blocks.get(name, {})
-    gone = {index for mode in ('whole', 'tied') for index in modes.get(mode, ())}
-    for other, facts in layout.stacks.items():
-        if facts.reader == name:
-            gone |= {facts.pairs[index] for index in plan.blocks.get(other, {}).get('tied', ())
-                     if index in facts.pairs}
-    return gone
+    return _tied_to(layout, plan, name).union(modes.get('whole', ()), modes.get('tied', ()))
+
+
+def blocks_twice(layout: Layout, plan: Plan, name: str) -> set[int]:
+    """Return the blocks of a stack that are named, and go with one that they are tied to too."""
+    named = {index for found in plan.blocks.get(name, {}).values() for index in found}
+    return named & _tied_to(layout, plan, name)
+
+
+def _tied_to(layout: Layout, plan: Plan, name: str) -> set[int]:
+    """Return the blocks of a stack whose ties to blocks of another one take them along."""
+    return {facts.pairs[index] for other, facts in layout.stacks.items() if facts.reader == name
+            for index in plan.blocks.get(other, {}).get('tied', ()) if index in facts.pairs}
 
 
 def _saved(cost: Mapping[str, Any], stack: str, unit: str, index: int) -> float:

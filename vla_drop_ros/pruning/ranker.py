@@ -9,21 +9,23 @@ import numpy as np
 from vla_drop_ros.errors import RankingError
 from vla_drop_ros.pruning.criterion import Criterion, criterion, ORACLE, Scores, Subject
 from vla_drop_ros.pruning.plan import WIDTH_UNITS
+from vla_drop_ros.pruning.probes import probe
 from vla_drop_ros.pruning.ranking import CriterionRanking, UnitRanking
-from vla_drop_ros.pruning.uncertainty import agreement, interval, resample, stability
+from vla_drop_ros.pruning.uncertainty import agreement, interval, resample, spearman, stability
 from vla_drop_ros.types import FloatArray
 
 Progress = Callable[[str, float], None]
 
 
-def rank(subject: Subject, names: Sequence[str], progress: Progress = lambda *_: None,
-         ) -> dict[str, CriterionRanking]:
+def rank(subject: Subject, names: Sequence[str], progress: Progress = lambda *_: None, *,
+         probes: bool = False) -> dict[str, CriterionRanking]:
     """Run criteria on one subject; the oracle, if among them, judges the others.
 
     Args:
         subject: model and data.
         names: criteria, see ``criterion.CRITERIA``.
         progress: told the criterion and the share of it that is done.
+        probes: also measure what taking shares of channels and heads costs, see ``probes.py``.
 
     Raises:
         RankingError: unknown criterion, or it lacks what it needs.
@@ -49,7 +51,10 @@ def rank(subject: Subject, names: Sequence[str], progress: Progress = lambda *_:
                 one, score, oracle.get((score.stack, score.unit)), subject.seed)
         found[one.name] = CriterionRanking(
             one.higher_means, one.source, time.perf_counter() - begin, units)
-    return {name: found[name] for name in names}
+        if probes and subject.batches:
+            found[one.name] = probe(subject, found[one.name], (
+                ('low', 'high') if one.needs == ('base',) else ('low',)))
+    return {name: found[name] for name in dict.fromkeys(names)}
 
 
 def _check_needs(subject: Subject, wanted: Criterion) -> None:
@@ -82,10 +87,14 @@ def _judge(one: Criterion, score: Scores, oracle: tuple[FloatArray, FloatArray] 
 
 
 def _judge_widths(score: Scores, seed: int) -> UnitRanking:
-    """Add stability to scores of channels or heads; intervals of thousands would not be read."""
+    """Add stability to scores of channels or heads; intervals of thousands would not be read.
+
+    Of thousands of units the stability is Spearman's correlation, which needs no pairs.
+    """
     steady = None
     if score.samples is not None:
-        taus = [stability(values, resample(samples, seed, 20)) for values, samples in
-                zip(score.values, score.samples, strict=True) if len(values) > 1]
-        steady = float(np.nanmean(taus)) if np.isfinite(taus).any() else None
+        rhos = [float(np.nanmean(spearman(values, resample(samples, seed, 20))))
+                for values, samples in zip(score.values, score.samples, strict=True)
+                if len(values) > 1 and np.ptp(values) > 0]
+        steady = float(np.mean(rhos)) if np.isfinite(rhos).any() else None
     return UnitRanking(score.values, stability=steady, rule=score.rule, extra=score.extra)

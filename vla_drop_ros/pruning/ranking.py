@@ -23,7 +23,8 @@ class UnitRanking:
     Attributes:
         values: by block, or for channels and heads by block and unit; NaN: not scored.
         low, high: 95 % bootstrap interval over samples, as ``values``; None if not resampled.
-        stability: mean Kendall tau between this order and those of resamples.
+        stability: mean rank correlation between this order and those of resamples, Kendall's of
+            blocks, Spearman's of channels and heads.
         oracle: Spearman correlation with leave-one-out: ``value``, ``low``, ``high``.
         rule: how blocks are picked: ``lowest``, ``contiguous``, ``twins``, ``uniform``.
         extra: what else was found.
@@ -52,6 +53,11 @@ class CriterionRanking:
         """Return the scores of the blocks with the sign that makes a high one mean keep."""
         values = np.asarray(self.units[unit][stack].values, dtype=float)
         return values if self.higher_means == 'keep' else -values
+
+    def width_importance(self, unit: str, stack: str) -> list[FloatArray]:
+        """Return the scores of channels or heads by block, a high one means keep."""
+        sign = 1.0 if self.higher_means == 'keep' else -1.0
+        return [sign * np.asarray(block, dtype=float) for block in self.units[unit][stack].values]
 
 
 @dataclass(frozen=True, slots=True)

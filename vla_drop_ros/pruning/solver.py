@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Choose what goes: by the scores of a criterion, within the constraints, to a budget."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vla_drop_ros.errors import PlanError, unknown
-from vla_drop_ros.pruning.layout import Layout, StackLayout
-from vla_drop_ros.pruning.plan import Plan, UNIT_OF_MODE
-from vla_drop_ros.pruning.prediction import blocks_gone, predict
-from vla_drop_ros.pruning.ranking import CriterionRanking, Ranking, UnitRanking
-from vla_drop_ros.types import FloatArray
+from vla_drop_ros.pruning.layout import Layout
+from vla_drop_ros.pruning.picking import pick, pick_pairs, Scored, scored
+from vla_drop_ros.pruning.plan import Plan, Unit, UNIT_OF_MODE, WIDTH_UNITS
+from vla_drop_ros.pruning.prediction import blocks_gone, blocks_twice, predict
+from vla_drop_ros.pruning.ranking import CriterionRanking, Ranking
+from vla_drop_ros.pruning.widths import Direction, NAMES, narrow
 
 # Criteria whose scores are changes of the loss, so that those of two stacks may be added up.
 IN_LOSS = ('leave-one-out', 'gateprobe', 'taylor', 'fisher')
 BUDGETS = ('blocks', 'params', 'flops', 'latency')
+_ROUNDING = 1e-9
 _COST_OF = {'params': 'parameters', 'flops': 'flops', 'latency': 'latency'}
 
 
@@ -33,6 +35,9 @@ class Request:
         modes: stack -> drop mode; a stack that is not named: the family's default.
         stacks: which stacks a budget may take from; empty: all that are scored.
         protect: stack -> blocks that never go.
+        channels, heads: stack -> share that goes, in (0, 1).
+        direction: which of those go first; None: what the ranking's probes found, else ``low``.
+        even: as many from every block.
 
     """
 
@@ -42,6 +47,10 @@ class Request:
     modes: Mapping[str, str] = field(default_factory=dict)
     stacks: tuple[str, ...] = ()
     protect: Mapping[str, Collection[int]] = field(default_factory=dict)
+    channels: Mapping[str, float] = field(default_factory=dict)
+    heads: Mapping[str, float] = field(default_factory=dict)
+    direction: Direction | None = None
+    even: bool = False
 
 
 def solve(ranking: Ranking, request: Request) -> Plan:
@@ -52,8 +61,13 @@ def solve(ranking: Ranking, request: Request) -> Plan:
 
     """
     layout, scores = ranking.layout, ranking.pick(request.criterion)
-    for name in {*request.drops, *request.modes, *request.protect, *request.stacks}:
+    for name in (*request.drops, *request.modes, *request.protect, *request.stacks):
         layout[name]
+    for name, blocks in request.protect.items():
+        outside = [index for index in blocks if not 0 <= index < layout[name].depth]
+        if outside:
+            raise PlanError(f'{name} block {outside} cannot be protected; valid: 0 to '
+                            f'{layout[name].depth - 1}')
     if request.budget:
         plan = _within(ranking, layout, scores, request)
     else:
@@ -63,7 +77,83 @@ def solve(ranking: Ranking, request: Request) -> Plan:
             plan = plan.with_blocks(name, mode, pick(
                 layout[name], scored(scores, request.criterion, name, mode), number,
                 request.protect.get(name, ()), name)[0])
+    for unit in WIDTH_UNITS:
+        shares = request.channels if unit == 'channel' else request.heads
+        for name, ratio in shares.items():
+            plan = _narrowed(layout, scores, request, plan, unit, name, ratio)
     return _signed(ranking, request, plan)
+
+
+def _narrowed(layout: Layout, scores: CriterionRanking, request: Request, plan: Plan, unit: Unit,
+              name: str, ratio: float) -> Plan:
+    """Return the plan with a share of a stack's channels or heads gone too."""
+    units = scores.units.get(unit, {})
+    if name not in units:
+        raise PlanError(f'criterion {request.criterion!r} has no scores for the {NAMES[unit]} of '
+                        f'{name}; it has them for {sorted(units) or "none"}')
+    direction = request.direction or units[name].extra.get('direction', 'low')
+    widths = narrow(layout, unit, {one: scores.width_importance(unit, one) for one in units},
+                    name, ratio, direction, even=request.even)
+    # What a block loses that goes altogether needs no mention.
+    left = {stack: {index: found for index, found in blocks.items()
+                    if index not in blocks_gone(layout, plan, stack)}
+            for stack, blocks in widths.items()}
+    return plan.with_widths(unit, left)
+
+
+def solve_widths(ranking: Ranking, request: Request) -> Plan:
+    """Return the channels and heads that lose least by the ranking's probes and meet the budget.
+
+    The joint scheme of adaptation divergence (arXiv 2606.31382) for any criterion: each module
+    gives no share or one that was probed, in the direction that it bears better, and the losses
+    that the probes added are added up.
+
+    Raises:
+        PlanError: no probes, or the budget cannot be met.
+
+    """
+    check_budget(ranking, request.budget)
+    if not request.budget:
+        raise PlanError('--width needs a budget, such as --budget params=85%')
+    layout, scores = ranking.layout, ranking.pick(request.criterion)
+    options: list[list[tuple[float, Plan]]] = []
+    for unit in WIDTH_UNITS:
+        joint = False
+        for name, ranked in scores.units.get(unit, {}).items():
+            if (request.stacks and name not in request.stacks) or (
+                    unit == 'head' and name in layout.same_heads and joint):
+                continue
+            joint = joint or name in layout.same_heads
+            direction = request.direction or ranked.extra.get('direction', 'low')
+            rows = ranked.extra.get('probe', {}).get(direction, ())
+            options.append([(0.0, Plan()), *(
+                (max(0.0, row[1]), _narrowed(layout, scores, request, Plan(), unit, name, row[0]))
+                for row in rows)])
+    if not any(len(rows) > 1 for rows in options):
+        raise PlanError(f'the ranking has no probes of {request.criterion!r}; rank again without '
+                        '--no-probes, by a criterion that scores channels or heads')
+    best = _cheapest_widths(ranking, request, options)
+    return _signed(ranking, request, best)
+
+
+def _cheapest_widths(ranking: Ranking, request: Request,
+                     options: list[list[tuple[float, Plan]]]) -> Plan:
+    best: tuple[float, Plan] | None = None
+    nearest = np.inf
+    for combination in product(*options):
+        lost = sum(one[0] for one in combination)
+        if best is not None and lost >= best[0]:
+            continue
+        plan = Plan(channels={k: v for one in combination for k, v in one[1].channels.items()},
+                    heads={k: v for one in combination for k, v in one[1].heads.items()})
+        over = max(_over(ranking, request.budget, plan).values())
+        if over <= _ROUNDING:
+            best = (lost, plan)
+        nearest = min(nearest, over)
+    if best is None:
+        raise PlanError(f'no probed shares meet the budget {dict(request.budget)}: the nearest is '
+                        f'over by {nearest:.3g}; take blocks too, or a larger budget')
+    return best[1]
 
 
 def _signed(ranking: Ranking, request: Request, plan: Plan) -> Plan:
@@ -95,146 +185,29 @@ def mode_of(layout: Layout, request: Request, name: str) -> str:
     return mode
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """What picks blocks: importance by block, and the criterion's own way to pick."""
-
-    importance: FloatArray
-    ranked: UnitRanking
-
-
-def scored(scores: CriterionRanking, criterion: str, name: str, mode: str) -> Scored:
-    """Return the scores that a drop mode goes by."""
-    unit = UNIT_OF_MODE[mode]
-    if name not in scores.units.get(unit, {}):
-        valid = sorted(f'{stack} ({unit})' for unit, ranked in scores.units.items()
-                       for stack in ranked)
-        raise PlanError(f'criterion {criterion!r} has no scores for {name} blocks in mode '
-                        f'{mode!r}; it scores {", ".join(valid)}')
-    return Scored(scores.importance(unit, name), scores.units[unit][name])
-
-
-def pick(stack: StackLayout, found: Scored, number: int, protect: Collection[int], name: str,
-         ) -> tuple[tuple[int, ...], float]:
-    """Return the blocks to remove and the importance that goes with them.
-
-    Args:
-        stack: facts about the stack.
-        found: its scores.
-        number: how many go.
-        protect: blocks that stay.
-        name: of the stack, for errors.
-
-    Raises:
-        PlanError: the constraints leave no such choice.
-
-    """
-    if not 0 <= number < stack.depth:
-        raise PlanError(f'{name} has {stack.depth} blocks; {number} cannot go, at most '
-                        f'{stack.depth - 1}')
-    if number == 0:
-        return (), 0.0
-    usable = np.isfinite(found.importance)
-    usable[list(protect)] = False
-    cost = found.importance
-    if found.ranked.rule != 'lowest':
-        # The rule's own choice, or the legal one that has most in common with it.
-        wanted = _RULES[found.ranked.rule](found, number, usable)
-        small = 1e-6 * np.nan_to_num(found.importance - np.nanmin(found.importance))
-        cost = np.where(np.isin(np.arange(stack.depth), wanted), 0.0, 1.0) + small
-    chosen = _cheapest(stack, cost, number, usable)
-    if chosen is None:
-        numbers = [k for k in range(stack.depth) if _cheapest(stack, cost, k, usable) is not None]
-        raise PlanError(
-            f'no {number} {name} blocks can go: the roles {"/".join(stack.roles) or "(none)"} '
-            f'must stay in order and {sorted(protect) or "no block"} is protected; valid: '
-            f'{numbers}')
-    return chosen, float(np.nan_to_num(found.importance[list(chosen)]).sum())
-
-
-def _cheapest(stack: StackLayout, cost: FloatArray, number: int, usable: Any,
-              ) -> tuple[int, ...] | None:
-    """Return the ``number`` blocks of least cost whose removal leaves the roles in order.
-
-    Dynamic programming over blocks and how many were kept: exact, L^2 steps.
-    """
-    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
-    for index in range(stack.depth):
-        following: dict[int, tuple[float, tuple[int, ...]]] = {}
-        for kept, (total, gone) in best.items():
-            options = []
-            if not stack.roles or stack.roles[index] == stack.roles[kept]:
-                options.append((kept + 1, total, gone))
-            if usable[index] and len(gone) < number:
-                options.append((kept, total + float(cost[index]), (*gone, index)))
-            for key, value, removed in options:
-                if key not in following or value < following[key][0]:
-                    following[key] = (value, removed)
-        best = following
-    found = best.get(stack.depth - number)
-    return None if found is None else found[1]
-
-
-def _contiguous(found: Scored, number: int, usable: Any) -> list[int]:
-    """Return the run of blocks that turns the hidden states least."""
-    runs = found.ranked.extra['runs'][number - 1]
-    starts = [start for start in range(len(runs)) if usable[start:start + number].all()]
-    if not starts:
-        return []
-    best = min(starts, key=lambda start: runs[start])
-    return list(range(best, best + number))
-
-
-def _twins(found: Scored, number: int, usable: Any) -> list[int]:
-    """Return Algorithm 1 of arXiv 2606.20246: of the clusters of twins all but the first.
-
-    tau falls until the pool holds enough; then the most similar of the pool go.
-    """
-    similarity = -found.importance
-    for tau in sorted(similarity[np.isfinite(similarity)], reverse=True):
-        twin = similarity >= tau
-        # The first of a cluster is the block before the first that resembles its input.
-        pool = [index for index in range(1, len(twin)) if twin[index] and usable[index]]
-        if len(pool) >= number:
-            return sorted(pool, key=lambda index: -similarity[index])[:number]
-    return []
-
-
-def _uniform(found: Scored, number: int, usable: Any) -> list[int]:
-    """Return what is between evenly spread blocks, of which the first is block 0."""
-    depth = len(found.importance)
-    kept = np.floor(np.arange(depth - number) * depth / (depth - number)).astype(int)
-    return [index for index in range(depth) if index not in kept and usable[index]]
-
-
-_RULES: dict[str, Callable[[Scored, int, Any], list[int]]] = {
-    'contiguous': _contiguous, 'twins': _twins, 'uniform': _uniform}
-
-
 def _within(ranking: Ranking, layout: Layout, scores: CriterionRanking, request: Request) -> Plan:
     """Return the plan that loses least among all that meet the budget."""
     check_budget(ranking, request.budget)
     names = request.stacks or tuple(
         name for name in layout.stacks
         if name in scores.units.get(UNIT_OF_MODE[mode_of(layout, request, name)], {}))
-    options = {name: list(_options(layout, scores, request, name)) for name in names}
     best: tuple[float, Plan] | None = None
     nearest: dict[str, float] = {}
-    for combination in product(*options.values()):
-        plan, lost = Plan(), 0.0
-        for name, (mode, indices, importance) in zip(options, combination, strict=True):
-            if indices:
-                plan = plan.with_blocks(name, mode, indices)
-            lost += importance
+    for combination in product(*_groups(layout, scores, request, names)):
+        plan, lost = Plan(), sum(option.lost for option in combination)
+        if best is not None and lost >= best[0]:
+            continue
+        for option in combination:
+            for name, mode, indices in option.blocks:
+                if indices:
+                    plan = plan.with_blocks(name, mode, indices)
         if not _legal(layout, plan):
             continue
         over = _over(ranking, request.budget, plan)
-        if any(value > 0 for value in over.values()):
-            for key, value in over.items():
-                nearest[key] = min(value, nearest.get(key, np.inf))
-            continue
-        if best is None or lost < best[0]:
+        if all(value <= _ROUNDING for value in over.values()):
             best = (lost, plan)
+        for key, value in over.items():
+            nearest[key] = min(value, nearest.get(key, np.inf))
     if best is None:
         raise PlanError(f'no plan meets the budget {dict(request.budget)}: the nearest is over by '
                         f'{ {key: float(f"{value:.3g}") for key, value in nearest.items()} }; '
@@ -242,16 +215,38 @@ def _within(ranking: Ranking, layout: Layout, scores: CriterionRanking, request:
     return best[1]
 
 
+class Option(NamedTuple):
+    """Some blocks of a stack, or of two that share ties, and the importance that goes."""
+
+    blocks: tuple[tuple[str, str, tuple[int, ...]], ...]
+    lost: float
+
+
+def _groups(layout: Layout, scores: CriterionRanking, request: Request, names: Sequence[str],
+            ) -> list[list[Option]]:
+    """Return what can be chosen independently: by stack, or by two whose blocks go together."""
+    groups, done = [], set()
+    for name in names:
+        reader = layout[name].reader
+        if mode_of(layout, request, name) == 'tied' and reader in names:
+            groups.append(_pair_options(layout, scores, request, name, reader))
+            done |= {name, reader}
+    return groups + [list(_options(layout, scores, request, name)) for name in names
+                     if name not in done]
+
+
+def _numbers(layout: Layout, request: Request, name: str) -> Sequence[int]:
+    """Return how many blocks of a stack may go."""
+    return [request.drops[name]] if name in request.drops else range(layout[name].depth)
+
+
 def _options(layout: Layout, scores: CriterionRanking, request: Request, name: str,
-             ) -> Iterator[tuple[str, tuple[int, ...], float]]:
-    """Yield mode, blocks and lost importance for every number of blocks that may go."""
+             ) -> Iterator[Option]:
+    """Yield the best choice for every number of blocks of a stack that may go."""
     mode = mode_of(layout, request, name)
     found = scored(scores, request.criterion, name, mode)
     curve = found.ranked.extra.get('loss')
-    scale = 1.0 if request.criterion in IN_LOSS or curve else max(
-        float(np.abs(np.nan_to_num(found.importance)).sum()), 1e-12)
-    numbers = [request.drops[name]] if name in request.drops else range(layout[name].depth)
-    for number in numbers:
+    for number in _numbers(layout, request, name):
         try:
             indices, lost = pick(layout[name], found, number, request.protect.get(name, ()), name)
         except PlanError:
@@ -260,7 +255,43 @@ def _options(layout: Layout, scores: CriterionRanking, request: Request, name: s
             continue
         if curve and number <= len(curve):
             lost = float(curve[number - 1]) if number else 0.0
-        yield mode, indices, lost / scale
+        yield Option(((name, mode, indices),), lost / _scale(request, found))
+
+
+def _scale(request: Request, found: Scored) -> float:
+    """Return what makes the scores of two stacks comparable."""
+    if request.criterion in IN_LOSS or found.ranked.extra.get('loss'):
+        return 1.0
+    return max(float(np.abs(np.nan_to_num(found.importance)).sum()), 1e-12)
+
+
+def _pair_options(layout: Layout, scores: CriterionRanking, request: Request, name: str,
+                  reader: str) -> list[Option]:
+    """Return choices for two stacks at once, none of which takes a block twice.
+
+    A block of the one goes with the block that reads it; the other may lose blocks of its own.
+    """
+    mode = mode_of(layout, request, reader)
+    ties = scored(scores, request.criterion, name, 'tied')
+    alone = scored(scores, request.criterion, reader, mode)
+    if 'lowest' == ties.ranked.rule == alone.ranked.rule and not layout[name].roles:
+        costs = (ties.importance / _scale(request, ties),
+                 alone.importance / _scale(request, alone))
+        chosen = pick_pairs(layout[name], layout[reader].depth, costs, (
+            request.protect.get(name, ()), request.protect.get(reader, ())))
+        return [Option(((name, 'tied', tied), (reader, mode, own)), lost)
+                for (some, others), (lost, tied, own) in chosen.items()
+                if some in _numbers(layout, request, name)
+                and others in _numbers(layout, request, reader)]
+    options = []
+    for first in _options(layout, scores, request, name):
+        tied = first.blocks[0][2]
+        partners = {layout[name].pairs[index] for index in tied}
+        sub = replace(request, protect={**request.protect, reader: (
+            *request.protect.get(reader, ()), *partners)})
+        options += [Option(first.blocks + second.blocks, first.lost + second.lost)
+                    for second in _options(layout, scores, sub, reader)]
+    return options
 
 
 def _legal(layout: Layout, plan: Plan) -> bool:
@@ -269,8 +300,7 @@ def _legal(layout: Layout, plan: Plan) -> bool:
         gone, modes = blocks_gone(layout, plan, name), plan.blocks.get(name, {})
         if len(gone) + len(modes.get('keep-kv', ())) >= stack.depth:
             return False
-        if sum(len(found) for found in modes.values()) != len(
-                {index for found in modes.values() for index in found}):
+        if blocks_twice(layout, plan, name):
             return False
     return True
 

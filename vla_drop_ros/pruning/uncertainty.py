@@ -4,7 +4,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import rankdata
 
 from vla_drop_ros.types import FloatArray
 
@@ -38,13 +38,29 @@ def interval(replicates: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def stability(values: FloatArray, replicates: FloatArray) -> float:
-    """Return the mean Kendall tau between an order and the orders of its replicates."""
+    """Return the mean Kendall tau-b between an order and the orders of its replicates."""
     usable = np.isfinite(values) & np.isfinite(replicates).all(0)
     if usable.sum() < 2:
         return float('nan')
-    taus = [kendalltau(values[usable], row[usable]).statistic for row in replicates]
-    finite = [tau for tau in taus if np.isfinite(tau)]
-    return float(np.mean(finite)) if finite else float('nan')
+    taus = kendall(values[usable], replicates[:, usable])
+    return float(np.nanmean(taus)) if np.isfinite(taus).any() else float('nan')
+
+
+def kendall(values: FloatArray, rows: FloatArray) -> FloatArray:
+    """Return Kendall's tau-b of a vector (L,) with each of the rows (R, L); NaN for a constant."""
+    first, second = np.triu_indices(len(values), 1)
+    own = np.sign(values[first] - values[second])
+    others = np.sign(rows[:, first] - rows[:, second])
+    scale = np.sqrt((own ** 2).sum() * (others ** 2).sum(1))
+    return np.where(scale > 0, others @ own / np.where(scale > 0, scale, 1.0), np.nan)
+
+
+def spearman(values: FloatArray, rows: FloatArray) -> FloatArray:
+    """Return Spearman's correlation of a vector (L,) with each of the rows (R, L)."""
+    own = rankdata(values) - (len(values) + 1) / 2
+    others = rankdata(rows, axis=1) - (len(values) + 1) / 2
+    scale = np.sqrt((own ** 2).sum() * (others ** 2).sum(1))
+    return np.where(scale > 0, others @ own / np.where(scale > 0, scale, 1.0), np.nan)
 
 
 def agreement(importance: FloatArray, oracle: FloatArray, oracle_replicates: FloatArray,
@@ -58,10 +74,11 @@ def agreement(importance: FloatArray, oracle: FloatArray, oracle_replicates: Flo
 
     """
     usable = np.isfinite(importance) & np.isfinite(oracle)
-    if usable.sum() < 3 or np.ptp(importance[usable]) == 0 or np.ptp(oracle[usable]) == 0:
+    if usable.sum() < 3:
         return Agreement(float('nan'), float('nan'), float('nan'))
-    value = float(spearmanr(importance[usable], oracle[usable]).statistic)
-    spread = [float(spearmanr(importance[usable], row[usable]).statistic)
-              for row in oracle_replicates if np.ptp(row[usable]) > 0]
-    low, high = np.percentile(spread, [2.5, 97.5]) if spread else (float('nan'), float('nan'))
-    return Agreement(value, float(low), float(high))
+    value = spearman(importance[usable], oracle[usable][None])[0]
+    spread = spearman(importance[usable], oracle_replicates[:, usable])
+    if not np.isfinite(value) or not np.isfinite(spread).any():
+        return Agreement(float(value), float('nan'), float('nan'))
+    low, high = np.nanpercentile(spread, [2.5, 97.5])
+    return Agreement(float(value), float(low), float(high))

@@ -51,7 +51,10 @@ def droppable(subject: Subject, stack: str, unit: Unit, index: int) -> bool:
     live = subject.stacks[stack]
     if unit == 'tied':
         return index in subject.pairs[stack] and len(live) > 1
-    return len(live) > 1 if unit == 'block' else unit in live.left(index)
+    if unit != 'block':
+        return unit in live.left(index)
+    tap = live.site.tap
+    return len(live) > 1 and (tap is None or tap > 1 or index >= tap)
 
 
 def measure(subject: Subject) -> list[Scores]:
