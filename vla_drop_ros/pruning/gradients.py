@@ -101,7 +101,7 @@ def _group(subject: Subject, stack: str) -> dict[str, Any]:
 def _width(site: Any, unit: str, products: dict[str, torch.Tensor]) -> FloatArray:
     """Return first and second sums of each channel or head, shape (units, 2)."""
     weights = {name.removesuffix('.weight'): value for name, value in products.items()}
-    shares = shares_of(site, unit, weights)
+    shares = shares_of(site, unit, {path: tuple(one.shape) for path, one in weights.items()})
     if not shares:
         return np.zeros((0, 2))
     whole = by_unit(weights, shares)

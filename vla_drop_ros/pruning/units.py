@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 
 from vla_drop_ros.families.block_sites import Part, StackSite
+from vla_drop_ros.types import FloatArray
 
 
 class Share(NamedTuple):
@@ -56,18 +57,26 @@ def by_unit(tensors: Mapping[str, torch.Tensor], shares: list[Share]) -> torch.T
     return torch.cat(rows, 1)
 
 
-def shares_of(site: StackSite, unit: str, tensors: Mapping[str, torch.Tensor]) -> list[Share]:
+def squares(matrix: torch.Tensor, share: Share) -> FloatArray:
+    """Return the sum of squares that each unit owns of one linear layer, shape (units,)."""
+    size, axis = share.size, share.axis
+    total = matrix.float().square().sum(1 - axis, dtype=torch.float64)
+    found: FloatArray = total.unflatten(0, (-1, size)).sum(1).numpy()
+    return found
+
+
+def shares_of(site: StackSite, unit: str, shapes: Mapping[str, tuple[int, ...]]) -> list[Share]:
     """Return what each channel or head of a block owns; empty if the block has none.
 
     Args:
         site: of the stack.
         unit: ``channel`` or ``head``.
-        tensors: weight of each linear layer that the block has, by its path.
+        shapes: of the weight of each linear layer that the block has, by its path.
 
     """
     if unit == 'channel':
-        return channel_shares(site) if site.contract in tensors else []
-    if site.query not in tensors:
+        return channel_shares(site) if site.contract in shapes else []
+    if site.query not in shapes:
         return []
-    heads, groups = (tensors[path].shape[0] // site.head_dim for path in (site.query, site.key))
+    heads, groups = (shapes[path][0] // site.head_dim for path in (site.query, site.key))
     return head_shares(site, heads, groups)

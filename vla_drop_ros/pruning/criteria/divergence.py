@@ -6,24 +6,21 @@
     controlled  log of the absolute one, residualised by least squares on block index and
                 log ||W_vlm||, over all units of a stack
 
-(Revisiting Parameter Redundancy, arXiv 2606.31382.) Needs no data; one block of each model is in
+(Revisiting Parameter Redundancy, arXiv 2606.31382.) Needs no data; one tensor of each model is in
 memory at a time. Whether what moved most or what moved least may go differs from module to module
 in the paper, so a probe measures it for channels and heads: see ``probes.py``; by itself, higher
 means keep. The action expert has no counterpart in the VLM and gets no score.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import torch
 
 from vla_drop_ros.errors import RankingError
-from vla_drop_ros.families.block_sites import Sites, StackSite
-from vla_drop_ros.pruning.block_weights import block_names, linear_weights, read_blocks
+from vla_drop_ros.families.block_sites import StackSite
+from vla_drop_ros.pruning.block_weights import block_names, BlockSquares
 from vla_drop_ros.pruning.criterion import Criterion, Scores, Subject
 from vla_drop_ros.pruning.plan import BLOCK_UNITS, WIDTH_UNITS
-from vla_drop_ros.pruning.units import by_unit, parts_removed, shares_of
 from vla_drop_ros.types import FloatArray
 
 _EPSILON = 1e-8
@@ -37,34 +34,13 @@ class Distances:
         self.moved: dict[str, list[FloatArray]] = {}
         self.base: dict[str, list[FloatArray]] = {}
 
-    def add(self, site: StackSite, new: dict[str, torch.Tensor], old: dict[str, torch.Tensor],
-            ) -> None:
-        """Add a block: its tensors in the VLA and in the VLM, by names from the block."""
-        for unit in BLOCK_UNITS:
-            parts = parts_removed(site, unit)
-            names = [name for name in new if site.part_of(name) in parts]
-            self._keep(unit, _norm(torch.stack([(new[name].float() - old[name].float()).norm()
-                                                for name in names])) if names else 0.0,
-                       _norm(torch.stack([old[name].float().norm() for name in names]))
-                       if names else 0.0)
-        ours, theirs = linear_weights(new), linear_weights(old)
-        for unit in WIDTH_UNITS:
-            shares = shares_of(site, unit, ours)
-            if not shares:
-                self._keep(unit, np.zeros(0), np.zeros(0))
-                continue
-            before = by_unit(theirs, shares)
-            moved = by_unit(ours, shares) - before
-            self._keep(unit, moved.norm(dim=1).double().numpy(),
-                       before.norm(dim=1).double().numpy())
-
-    def _keep(self, unit: str, moved: Any, base: Any) -> None:
-        self.moved.setdefault(unit, []).append(np.asarray(moved, dtype=float))
-        self.base.setdefault(unit, []).append(np.asarray(base, dtype=float))
-
-
-def _norm(norms: torch.Tensor) -> float:
-    return float(norms.norm())
+    def add(self, moved: BlockSquares, base: BlockSquares) -> None:
+        """Add a block."""
+        for sums, into in ((moved, self.moved), (base, self.base)):
+            for unit in BLOCK_UNITS:
+                into.setdefault(unit, []).append(np.sqrt(np.asarray(sums.removed(unit))))
+            for unit in WIDTH_UNITS:
+                into.setdefault(unit, []).append(np.sqrt(sums.units[unit]))
 
 
 def distances(subject: Subject) -> dict[str, Distances]:
@@ -93,19 +69,23 @@ def _measure(subject: Subject) -> dict[str, Distances]:
     done, total = 0, sum(site.depth for site in shared)
     for site in shared:
         ours, theirs = names[site.name], base_names[site.name][:site.depth]
-        _check_same(subject, base_sites, site, ours, theirs)
+        _check_same(subject, site, ours, theirs)
         one = found.setdefault(site.name, Distances())
-        pairs = zip(read_blocks(subject.weights, site, ours),
-                    read_blocks(base_weights, site, theirs), strict=True)
-        for new, old in pairs:
-            one.add(site, new, old)
+        for block, other in zip(ours, theirs, strict=True):
+            shapes = {name: subject.weights.shape(full) for name, full in block.items()}
+            moved, base = BlockSquares(site, shapes), BlockSquares(site, shapes)
+            for name, full in block.items():
+                old = base_weights[other[name]].float()
+                base.add(name, old)
+                moved.add(name, subject.weights[full].float() - old)
+            one.add(moved, base)
             done += 1
             subject.tick(done / total)
     return found
 
 
-def _check_same(subject: Subject, base_sites: Sites, site: StackSite,
-                ours: list[dict[str, str]], theirs: list[dict[str, str]]) -> None:
+def _check_same(subject: Subject, site: StackSite, ours: list[dict[str, str]],
+                theirs: list[dict[str, str]]) -> None:
     """Refuse a base whose blocks have other shapes."""
     base = subject.base
     assert base is not None  # noqa: S101 - the caller has looked
