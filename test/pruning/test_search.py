@@ -80,6 +80,22 @@ def test_errors_are_those_of_a_real_drop(start: Start) -> None:
     assert point.cost['latency'] == pytest.approx(0.019)
 
 
+def test_the_front_is_confirmed_on_fresh_frames(
+        start: Start, tiny_policy: Any, tiny_dataset: Path) -> None:
+    """Each of its plans is evaluated once more, on frames that did not choose it."""
+    search = start()
+    search.run(FOREVER)
+    fresh = calibrate(tiny_policy, Dataset(tiny_dataset), 4, seed=9, draws=1).batches[0]
+    front = search.confirmed(fresh)
+    assert [point.plan for point in front] == [point.plan for point in search.front()]
+    again = start(store=search.store.with_name('other.jsonl'), batch=fresh)
+    for point in front:
+        other = again.evaluate(point.plan)
+        assert other is not None and point.fresh is not None
+        assert point.fresh[0] == pytest.approx(other.error)
+        assert point.fresh[0] != pytest.approx(point.error)
+
+
 def test_it_goes_on_where_it_stopped(start: Start) -> None:
     """What was evaluated is not evaluated again, and the result is that of one long run."""
     short = start()

@@ -20,6 +20,7 @@ from vla_drop_ros.pruning.plan import Plan
 from vla_drop_ros.pruning.ranking import Ranking
 
 if TYPE_CHECKING:
+    from vla_drop_ros.families.family import Batch
     from vla_drop_ros.pruning.search import Search
 
 EXAMPLES = """\
@@ -207,14 +208,14 @@ def search(args: argparse.Namespace, ranking: Ranking) -> int:
     from vla_drop_ros.pruning.pictures import draw_front
     if args.samples < 2 or args.minutes <= 0 or args.beam < 1:
         raise PlanError('--samples must be at least 2, --minutes > 0 and --beam at least 1')
-    found = prepare_search(args, ranking)
+    found, fresh = prepare_search(args, ranking)
     known = len(found.points)
     with progress_bar() as progress:
         task = progress.add_task('searching', total=60.0 * args.minutes)
         complete = found.run(60.0 * args.minutes, lambda plans, front: progress.update(
             task, completed=progress.tasks[task].elapsed or 0.0,
             description=f'{plans} plans, {front} on the front'))
-    front = found.front()
+    front = found.confirmed(fresh)
     write_json(args.output, {
         'format': 1, 'front_of': dict(ranking.checkpoint), 'search': dict(found.identity),
         'evaluated': len(found.points), 'complete': complete,
@@ -222,7 +223,8 @@ def search(args: argparse.Namespace, ranking: Ranking) -> int:
     picture = args.output.with_suffix('.png')
     draw_front(picture, front, list(found.points.values()), str(ranking.checkpoint['name']))
     for number, point in enumerate(front):
-        print(f'{number:3}  error {point.error:.3f} +- {point.deviation:.3f}  '
+        error, deviation = point.fresh or (point.error, point.deviation)
+        print(f'{number:3}  error {error:.3f} +- {deviation:.3f}  '
               f'{1e3 * point.cost["latency"]:5.1f} ms  {describe(point.plan)}')
     print(f'{len(found.points)} plans evaluated, {known} of them before'
           + ('; nothing is left to try' if complete else '; the same command goes on'))
@@ -230,8 +232,8 @@ def search(args: argparse.Namespace, ranking: Ranking) -> int:
     return 0
 
 
-def prepare_search(args: argparse.Namespace, ranking: Ranking) -> 'Search':
-    """Return a search with the model loaded and held-out frames drawn."""
+def prepare_search(args: argparse.Namespace, ranking: Ranking) -> 'tuple[Search, Batch]':
+    """Return a search with the model loaded and held-out frames, and fresh ones for its end."""
     from vla_drop_ros.checkpoint import load_checkpoint
     from vla_drop_ros.dataset.reader import Dataset
     from vla_drop_ros.policies.calibration import calibrate
@@ -252,15 +254,18 @@ def prepare_search(args: argparse.Namespace, ranking: Ranking) -> 'Search':
     model, manifest = load_checkpoint(folder)
     policy = assemble_policy(model.to(torch_device(args.device)), manifest, folder)
     same = dataset.sha256() == calibration.get('dataset_sha256')
+    seen = tuple(calibration.get('frames', ())) if same else ()
     held = calibrate(policy, dataset, args.samples, args.seed, draws=1, batch_size=args.samples,
-                     without=calibration.get('frames', ()) if same else ())
+                     without=seen)
+    fresh = calibrate(policy, dataset, args.samples, args.seed + 1, draws=1,
+                      batch_size=args.samples, without=(*seen, *held.record['frames']))
     subject = Subject(policy.family, policy.model, held.batches,
                       Weights(folder, policy.family.module_name))
     return Search(subject, held.batches[0], policy.spec.executed_steps, ranking, args.criterion,
                   args.beam, args.output.with_suffix('.jsonl'),
                   {'checkpoint': ranking.checkpoint['sha256'], 'criterion': args.criterion,
                    'beam': args.beam, 'held_out': held.record['sha256'], 'data': str(data),
-                   'samples': args.samples, 'seed': args.seed})
+                   'samples': args.samples, 'seed': args.seed}), fresh.batches[0]
 
 
 def pick(args: argparse.Namespace, path: Path) -> int:
@@ -276,7 +281,7 @@ def pick(args: argparse.Namespace, path: Path) -> int:
     point = points[args.pick]
     plan = replace(Plan.from_dict(point['plan']), checkpoint=checkpoint['sha256'], dead=args.dead,
                    origin={'criterion': {'name': 'search', **front['search'],
-                                         'error': point['error']},
+                                         'error': point['error'], 'fresh': point['fresh']},
                            'predicted': point['cost'], 'before': points[0]['cost']})
     plan.save(args.output)
     tell(plan)

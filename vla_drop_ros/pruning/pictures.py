@@ -99,21 +99,21 @@ def _score_grid(figure: Any, ranking: Ranking, rows: Sequence[str],
             if stack not in found.units.get(unit, {}):
                 panel.axis('off')
                 if row == 0:
-                    panel.set_title(f'{_heading(ranking, stack, unit)}\n', fontweight='bold')
+                    panel.set_title(_heading(ranking, stack, unit), fontweight='bold')
                 continue
             _bars(panel, found, stack, unit)
             note = _note(found.units[unit][stack])
             panel.text(1.0, 1.02, note, transform=panel.transAxes, ha='right', va='bottom',
                        fontsize=7, color=QUIET)
             if row == 0:
-                panel.set_title(f'{_heading(ranking, stack, unit)}\n', fontweight='bold')
+                panel.set_title(_heading(ranking, stack, unit), fontweight='bold')
         first = next((panel for panel in axes[row] if panel.axison), axes[row][0])
         first.set_ylabel(name.replace('divergence-', 'divergence\n').replace('-', ' '),
                          rotation=0, ha='right', va='center', fontsize=9, labelpad=26)
 
 
 def _heading(ranking: Ranking, stack: str, unit: Unit) -> str:
-    kept = ' (keys, values kept)' if unit == 'block' and ranking.layout[stack].reader else ''
+    kept = '\nkeys, values kept' if unit == 'block' and ranking.layout[stack].reader else '\n'
     return f'{stack}: {UNIT_TEXT[unit]}{kept}'
 
 
@@ -294,6 +294,13 @@ def draw_front(path: str | Path, front: 'Sequence[Point]', points: 'Sequence[Poi
                        [point.error for point in front],
                        yerr=[1.96 * point.deviation for point in front], color=KEPT, marker='o',
                        markersize=5, linewidth=1.4, elinewidth=0.9, label='front, 95 %')
+        fresh = [(point, point.fresh) for point in front if point.fresh is not None]
+        if fresh:
+            panel.errorbar([1e3 * point.cost['latency'] for point, _ in fresh],
+                           [error for _, (error, _) in fresh],
+                           yerr=[1.96 * deviation for _, (_, deviation) in fresh], fmt='D',
+                           color=LINES[2], markersize=4, elinewidth=0.9,
+                           label='the same plans on fresh frames, 95 %')
         panel.axhline(whole.error, color=INK, linewidth=0.8, linestyle='--')
         panel.text(1e3 * whole.cost['latency'], whole.error, ' whole model', va='bottom',
                    ha='right', fontsize=8)

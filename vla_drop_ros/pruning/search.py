@@ -9,7 +9,7 @@ at once, so that a search goes on where it was interrupted.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 import json
 from pathlib import Path
 import time
@@ -42,6 +42,7 @@ class Point:
         deviation: standard error of it over samples.
         cost: predicted ``latency`` [s], ``parameters`` and ``flops``.
         control: evaluated to compare with, not found by the search.
+        fresh: error and its standard error on frames that chose nothing; None before the end.
 
     """
 
@@ -50,6 +51,7 @@ class Point:
     deviation: float
     cost: Mapping[str, float]
     control: bool = False
+    fresh: tuple[float, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -58,7 +60,9 @@ class Point:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> 'Point':
         """Build from ``to_dict`` output."""
-        return cls(**{**data, 'plan': Plan.from_dict(data['plan'])})
+        fresh = data['fresh']
+        return cls(**{**data, 'plan': Plan.from_dict(data['plan']),
+                      'fresh': None if fresh is None else tuple(fresh)})
 
 
 @dataclass
@@ -142,7 +146,7 @@ class Search:
         costs = self.ranking.costs or {}
         try:
             with dropped(self.subject.family, self.subject.model, plan):
-                errors = self._errors()
+                errors = self._errors(self.batch)
         except PlanError:
             return None
         point = Point(plan, float(errors.mean()), float(errors.std(ddof=1) / len(errors) ** 0.5),
@@ -151,9 +155,22 @@ class Search:
         self._append(point.to_dict())
         return point
 
-    def _errors(self) -> Any:
+    def confirmed(self, fresh: Batch) -> list[Point]:
+        """Return the front with its errors on fresh frames.
+
+        Of many plans some look good on their frames by chance, and those are what a front is made
+        of; on frames that chose nothing they do not.
+        """
+        front = []
+        for point in self.front():
+            with dropped(self.subject.family, self.subject.model, point.plan):
+                errors = self._errors(fresh)
+            front.append(replace(point, fresh=(
+                float(errors.mean()), float(errors.std(ddof=1) / len(errors) ** 0.5))))
+        return front
+
+    def _errors(self, batch: Batch) -> Any:
         """Return the mean absolute error of the executed steps by sample."""
-        batch = self.batch
         with torch.no_grad():
             found = self.subject.family.act(
                 self.subject.model, batch.inputs, batch.noise[:, 0])
