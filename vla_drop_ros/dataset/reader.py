@@ -228,7 +228,7 @@ def _names(features: dict[str, Any], key: str, folder: Path) -> tuple[str, ...]:
 
 
 def _matrix(tables: list[Any], name: str) -> FloatArray:
-    return np.concatenate([np.stack([np.asarray(value, dtype=float) for value in
+    return np.concatenate([np.stack([np.atleast_1d(np.asarray(value, dtype=float)) for value in
                                      table[name].to_pylist()]) if table.num_rows
                            else np.zeros((0, 1)) for table in tables])
 

@@ -68,7 +68,9 @@ class DatasetWriter:
         self._writer = parquet.ParquetWriter(data, self._schema())
 
     def _schema(self) -> Any:
-        vectors = [(name, arrow.list_(arrow.float32(), len(names)))
+        # LeRobot keeps a vector of one number as a number.
+        vectors = [(name, arrow.float32() if len(names) == 1
+                    else arrow.list_(arrow.float32(), len(names)))
                    for name, names in self._names.items()]
         return arrow.schema([
             *((f'{IMAGES}{key}', _PICTURE) for key in self._cameras), *vectors,
@@ -78,7 +80,7 @@ class DatasetWriter:
 
     def add(self, images: Mapping[str, ImageArray], state: FloatArray, action: FloatArray) -> None:
         """Add a frame to the episode: RGB pictures (H, W, 3), what was measured, what was done."""
-        row: dict[str, Any] = {STATE: state.tolist(), ACTION: action.tolist(),
+        row: dict[str, Any] = {STATE: _cell(state), ACTION: _cell(action),
                                'timestamp': len(self._open) / self._fps,
                                'frame_index': len(self._open)}
         for key, size in self._cameras.items():
@@ -165,7 +167,7 @@ class DatasetWriter:
             'video_path': None, 'features': features, SEMANTICS: self._semantics}
 
     def _statistics(self) -> dict[str, Any]:
-        found = {name: _describe(np.array([row[name] for row in self._rows]))
+        found = {name: _describe(np.array([np.atleast_1d(row[name]) for row in self._rows]))
                  for name in (STATE, ACTION)}
         for key, pixels in self._pixels.items():
             described = _describe(np.concatenate(pixels) / 255.0)
@@ -173,6 +175,10 @@ class DatasetWriter:
                 name: [[[number]] for number in values] if name != 'count' else values
                 for name, values in described.items()}
         return found
+
+
+def _cell(vector: FloatArray) -> Any:
+    return vector.tolist() if len(vector) > 1 else float(vector[0])
 
 
 def _describe(values: FloatArray) -> dict[str, Any]:

@@ -121,6 +121,7 @@ class Search:
         ``tell`` gets the number of plans evaluated and of those on the front.
         """
         deadline = time.monotonic() + seconds
+        self.evaluate(Plan(), control=True)  # what all is compared with, however short the time
 
         def pause(plan: Plan, *, control: bool = False) -> Point | None:
             if time.monotonic() > deadline and plan.key() not in self.points:
