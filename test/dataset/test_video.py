@@ -23,7 +23,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a video whose frame n is of brightness 5 n, with few key frames."""
     path = tmp_path_factory.mktemp('film') / 'film.mp4'
     with av.open(str(path), 'w') as container:
-        stream = container.add_stream('mpeg4', rate=FPS, options={'g': '12', 'qmax': '1', 'qmin': '1'})
+        stream = container.add_stream(
+            'mpeg4', rate=FPS, options={'g': '12', 'qmin': '1', 'qmax': '1'})
         stream.width = stream.height = 32
         stream.pix_fmt = 'yuv420p'
         for number in range(FRAMES):

@@ -9,7 +9,6 @@ kept; what cannot be kept is refused by name. Nothing is changed: `vla_drop drop
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +19,7 @@ from vla_drop_ros.pruning.plan import Plan
 from vla_drop_ros.pruning.ranking import Ranking
 
 if TYPE_CHECKING:
-    from vla_drop_ros.families.family import Batch
-    from vla_drop_ros.pruning.search import Search
+    pass
 
 EXAMPLES = """\
 examples:
