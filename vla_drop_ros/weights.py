@@ -42,7 +42,7 @@ class Weights(Mapping[str, torch.Tensor]):
         try:
             names = sorted({str(name) for name in json.loads(
                 index.read_text())['weight_map'].values()})
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f'{str(index)!r} does not list the shards: {error!r}; copy it again') from error
         return [self.folder / name for name in names]

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     amount.add_argument('--drop', default='', metavar='STACK=N,...', help='so many blocks')
     amount.add_argument('--keep', default='', metavar='STACK=N,...', help='all but so many blocks')
     amount.add_argument('--budget', default='', metavar='WHAT=BOUND,...',
-                        help='latency=60ms, params=70%%, flops=70%%, blocks=6')
+                        help='latency=60ms, latency=70%%, params=70%%, flops=70%%, blocks=6')
     amount.add_argument('--width', action='store_true',
                         help='meet the budget with channels and heads instead of blocks')
     amount.add_argument('--channels', default='', metavar='STACK=SHARE,...',
@@ -112,6 +112,8 @@ def main(args: argparse.Namespace) -> int:
         layout = ranking.layout
         plan = with_scores(args, ranking, checkpoint)
     plan = replace(plan, dead=args.dead)
+    if plan.is_empty and args.budget:
+        raise PlanError(f'the whole model is within --budget {args.budget} already: nothing goes')
     if plan.is_empty:
         raise PlanError('nothing to drop: say how much with --drop, --keep, --budget, --channels, '
                         '--heads, --blocks or --preset')
@@ -189,7 +191,7 @@ def with_scores(args: argparse.Namespace, ranking: Ranking, checkpoint: Path | N
             raise PlanError(f'{stack} is named in --drop and in --keep; name it once')
         drops[stack] = layout[stack].depth - number
     request = solver.Request(
-        args.criterion, drops, pairs('--budget', args.budget, bound),
+        args.criterion, drops, budget_of(args.budget, ranking),
         modes_of(args.mode, layout), tuple(part for part in args.stacks.split(',') if part),
         pairs('--protect', args.protect, block_list),
         pairs('--channels', args.channels, share), pairs('--heads', args.heads, share),
@@ -263,12 +265,24 @@ def share(what: str, text: str) -> float:
         raise PlanError(f'{what}: {text!r} must be a share such as 25%') from None
 
 
-def bound(what: str, text: str) -> float:
-    """Return a share, a number, or seconds of '60ms' and '0.06s'."""
-    for ending, scale in (('ms', 1e-3), ('s', 1.0)):
-        if text.endswith(ending):
-            return scale * share(what, text.removesuffix(ending))
-    return share(what, text)
+def budget_of(text: str, ranking: Ranking) -> dict[str, float]:
+    """Return bounds by name: latency in seconds, blocks as a number, the others as shares."""
+    given, found = pairs('--budget', text, lambda _, value: value), {}
+    for name, value in given.items():
+        what = f'--budget {name}={value}'
+        if name == 'blocks':
+            found[name] = float(whole(what, value))
+        elif name != 'latency':
+            found[name] = share(what, value)
+        elif value.endswith('%'):
+            latency = (ranking.costs or {}).get('latency') or {'total': 1.0}
+            found[name] = share(what, value) * latency['total']
+        elif value.endswith('s'):
+            scale, number = (1e-3, value[:-2]) if value.endswith('ms') else (1.0, value[:-1])
+            found[name] = scale * share(what, number)
+        else:
+            raise PlanError(f'{what}: say the unit, such as 60ms, or a share such as 70%')
+    return found
 
 
 def block_list(what: str, text: str) -> tuple[int, ...]:

@@ -109,6 +109,13 @@ class Dataset:
         if not len(self.states):
             raise DatasetError(f'{str(self.folder)!r} holds no demonstrations: its tables are '
                                'empty. Record some with `vla_drop demonstrate`')
+        for name, values in ((STATE, self.states), (ACTION, self._actions)):
+            bad = np.flatnonzero(~np.isfinite(values).all(1))
+            if len(bad):
+                raise DatasetError(
+                    f'{str(self.folder)!r}: {name} of frame {bad[0]} (episode '
+                    f'{self.episode[bad[0]]}, step {self.step[bad[0]]}) is not finite, '
+                    f'{len(bad)} frames in all; remove those episodes')
 
     def __len__(self) -> int:
         """Return the number of frames."""
