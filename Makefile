@@ -31,8 +31,10 @@ test: lint  ## all that CI runs: lint, a short demo, every test
 	$(BIN)/vla_drop demo --quick --output output/demo_quick
 	$(BIN)/python -m pytest
 
-bench: setup  ## speed of the simulator and success of its expert (SEEDS=500 for the whole)
+bench: setup  ## simulator and expert (SEEDS=500 for the whole), cost and gain of pruning, sizes
 	$(BIN)/python bench/simulator.py --seeds $(SEEDS)
+	$(BIN)/python bench/pruning.py
+	$(BIN)/python bench/shapes.py
 
 clean:  ## remove what these commands made, the environment too
 	rm -rf $(VENV) build install log output demo_output *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -10,11 +10,12 @@ import pytest
 
 from vla_drop_ros.pruning.cost import count_units
 from vla_drop_ros.pruning.criterion import Subject
+from vla_drop_ros.pruning.front import Front, Point
+from vla_drop_ros.pruning.layout import Layout
 from vla_drop_ros.pruning.pictures import block_columns, draw_front, draw_plan, draw_ranking
 from vla_drop_ros.pruning.plan import Plan
 from vla_drop_ros.pruning.ranker import rank
 from vla_drop_ros.pruning.ranking import Ranking
-from vla_drop_ros.pruning.search import Point
 from vla_drop_ros.pruning.solver import Request, solve
 
 
@@ -68,5 +69,6 @@ def test_a_front_is_drawn_over_what_was_tried(tmp_path: Path) -> None:
     points = [Point(Plan(), 0.2, 0.01, {'latency': 0.01}),
               Point(Plan({'vision': {'whole': (1,)}}), 0.3, 0.02, {'latency': 0.008}),
               Point(Plan({'vision': {'whole': (2,)}}), 0.5, 0.02, {'latency': 0.008}, True)]
-    draw_front(tmp_path / 'front.png', points[:2], points, 'tiny')
+    front = Front({'name': 'tiny'}, Layout({}), {}, 3, True, points[0], tuple(points[:2]))
+    draw_front(tmp_path / 'front.png', front, points)
     size(tmp_path / 'front.png')

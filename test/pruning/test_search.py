@@ -86,10 +86,13 @@ def test_the_front_is_confirmed_on_fresh_frames(
     search = start()
     search.run(FOREVER)
     fresh = calibrate(tiny_policy, Dataset(tiny_dataset), 4, seed=9, draws=1).batches[0]
-    front = search.confirmed(fresh)
-    assert [point.plan for point in front] == [point.plan for point in search.front()]
+    shares: list[float] = []
+    front = search.confirmed(fresh, True, shares.append)
+    assert [point.plan for point in front.points] == [point.plan for point in search.front()]
+    assert front.whole.plan.is_empty and front.evaluated == len(search.points)
+    assert shares[-1] == 1.0 and len(shares) == len(front.points) + 1
     again = start(store=search.store.with_name('other.jsonl'), batch=fresh)
-    for point in front:
+    for point in (front.whole, *front.points):
         other = again.evaluate(point.plan)
         assert other is not None and point.fresh is not None
         assert point.fresh[0] == pytest.approx(other.error)
@@ -99,7 +102,8 @@ def test_the_front_is_confirmed_on_fresh_frames(
 def test_it_goes_on_where_it_stopped(start: Start) -> None:
     """What was evaluated is not evaluated again, and the result is that of one long run."""
     short = start()
-    assert not short.run(0.0) or len(short.points) == 0
+    assert not short.run(0.0)
+    assert [point.plan for point in short.points.values()] == [Plan()]
     for plan in (Plan(), Plan({'vision': {'whole': (1,)}})):
         short.evaluate(plan)
     again = start()

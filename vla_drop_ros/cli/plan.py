@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 from vla_drop_ros.bringup import find_checkpoint
 from vla_drop_ros.errors import PlanError
+from vla_drop_ros.pruning.front import Front, Point
 from vla_drop_ros.pruning.layout import Layout
 from vla_drop_ros.pruning.plan import Plan
 from vla_drop_ros.pruning.ranking import Ranking
 
 if TYPE_CHECKING:
-    pass
+    from vla_drop_ros.families.family import Batch
+    from vla_drop_ros.pruning.search import Search
 
 EXAMPLES = """\
 examples:
@@ -91,15 +93,13 @@ def main(args: argparse.Namespace) -> int:
         return list_presets()
     path = Path(args.source)
     if args.pick is not None:
-        from vla_drop_ros.cli.front import pick
-        plan, layout = pick(args, path)
-        return finish(args, plan, layout, None)
+        front = Front.load(path)
+        return finish(args, replace(front.plan(args.pick), dead=args.dead), front.layout, None)
     ranking = Ranking.load(path) if path.is_file() else None
     if args.search:
         if ranking is None:
             raise PlanError(f'--search refines a ranking; {args.source!r} is no file. Write one '
                             'with `vla_drop rank`')
-        from vla_drop_ros.cli.front import search
         return search(args, ranking, checkpoint_of(args, ranking))
     checkpoint = checkpoint_of(args, ranking)
     if ranking is None:
@@ -208,6 +208,83 @@ def check(checkpoint: Path, plan: Plan, *, stock: bool) -> None:
     manifest = load_manifest(checkpoint)
     check_plan(family(manifest.family), empty_model(
         checkpoint, manifest.family, manifest.structure), plan, stock=stock)
+
+
+def search(args: argparse.Namespace, ranking: Ranking, folder: Path | None) -> int:
+    """Search the Pareto front, write JSON and picture; return 0."""
+    from vla_drop_ros.cli.rank import progress_bar
+    from vla_drop_ros.pruning.pictures import draw_front
+    if args.samples < 2 or args.minutes <= 0 or args.beam < 1:
+        raise PlanError('--samples must be at least 2, --minutes > 0 and --beam at least 1')
+    found, fresh = prepare_search(args, ranking, folder)
+    known = len(found.points)
+    with progress_bar() as progress:
+        task = progress.add_task('searching', total=60.0 * args.minutes)
+        complete = found.run(60.0 * args.minutes, lambda plans, front: progress.update(
+            task, completed=progress.tasks[task].elapsed or 0.0,
+            description=f'{plans} plans, {front} on the front'))
+        confirming = progress.add_task('fresh frames', total=1.0)
+        front = found.confirmed(fresh, complete, lambda share: progress.update(
+            confirming, completed=share))
+    front.save(args.output)
+    picture = args.output.with_suffix('.png')
+    draw_front(picture, front, list(found.points.values()))
+    print(f'      {estimate(front.whole)}  the whole model')
+    for number, point in enumerate(front.points):
+        print(f'{number:5} {estimate(point)}  {describe(point.plan)}')
+    print(f'{len(found.points)} plans evaluated, {known} of them before'
+          + ('; nothing is left to try' if complete else '; the same command goes on'))
+    print(f'wrote {args.output} and {picture}')
+    return 0
+
+
+def estimate(point: Point) -> str:
+    """Return error and latency in words."""
+    error, deviation = point.best_estimate
+    return f'error {error:.3f} +- {deviation:.3f}  {1e3 * point.cost["latency"]:5.1f} ms'
+
+
+def prepare_search(args: argparse.Namespace, ranking: Ranking, folder: Path | None,
+                   ) -> 'tuple[Search, Batch]':
+    """Return a search with the model loaded and held-out frames, and fresh ones for its end."""
+    from vla_drop_ros.checkpoint import load_checkpoint
+    from vla_drop_ros.dataset.reader import Dataset
+    from vla_drop_ros.policies.calibration import calibrate
+    from vla_drop_ros.policies.model_policy import torch_device
+    from vla_drop_ros.policies.registry import assemble_policy
+    from vla_drop_ros.pruning.criterion import Subject
+    from vla_drop_ros.pruning.search import Search
+    from vla_drop_ros.weights import Weights
+    if folder is None:
+        raise PlanError(f'the ranked checkpoint {ranking.checkpoint["path"]} is not there any '
+                        'more, or was changed; rank again')
+    calibration = ranking.calibration or {}
+    data = args.data or calibration.get('path')
+    if data is None:
+        raise PlanError('--search needs held-out demonstrations; name them with --data')
+    dataset = Dataset(data)
+    model, manifest = load_checkpoint(folder)
+    policy = assemble_policy(model.to(torch_device(args.device)), manifest, folder)
+    same = dataset.sha256() == calibration.get('dataset_sha256')
+    seen = tuple(calibration.get('frames', ())) if same else ()
+    held = calibrate(policy, dataset, args.samples, args.seed, draws=1, batch_size=args.samples,
+                     without=seen)
+    fresh = calibrate(policy, dataset, args.samples, args.seed + 1, draws=1,
+                      batch_size=args.samples, without=(*seen, *held.record['frames']))
+    subject = Subject(policy.family, policy.model, held.batches,
+                      Weights(folder, policy.family.module_name))
+    return Search(subject, held.batches[0], policy.spec.executed_steps, ranking, args.criterion,
+                  args.beam, args.output.with_suffix('.jsonl'),
+                  {'checkpoint': ranking.checkpoint['sha256'], 'criterion': args.criterion,
+                   'beam': args.beam, 'held_out': held.record['sha256'], 'data': str(data),
+                   'samples': args.samples, 'seed': args.seed}), fresh.batches[0]
+
+
+def describe(plan: Plan) -> str:
+    """Return a plan in one line."""
+    return '; '.join(f'{stack} {mode} {"+".join(map(str, indices))}'
+                     for stack, modes in plan.blocks.items()
+                     for mode, indices in modes.items())
 
 
 def tell(plan: Plan) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TYPE_CHECKING
 
 import numpy as np
 
+from vla_drop_ros.pruning.front import Front, Point
 from vla_drop_ros.pruning.layout import Layout
 from vla_drop_ros.pruning.plan import BLOCK_UNITS, Plan, Unit, UNIT_OF_MODE, WIDTH_UNITS
 from vla_drop_ros.pruning.prediction import blocks_gone
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from vla_drop_ros.pruning.search import Point
 
 INK, QUIET, GRID = '#1c2026', '#6c727a', '#e4e6e9'
 KEPT, DROPPED, PART = '#1f4e79', '#c05a00', '#e2a36b'
@@ -278,12 +278,11 @@ def _cost_bars(panel: 'Axes', plan: Plan) -> None:
     panel.set_title('cost', fontweight='bold')
 
 
-def draw_front(path: str | Path, front: 'Sequence[Point]', points: 'Sequence[Point]', name: str,
-               ) -> None:
+def draw_front(path: str | Path, found: Front, points: Sequence[Point]) -> None:
     """Write a PNG: every evaluated plan by predicted latency and action error, and the front."""
     with _figure(Path(path), (8.5, 5.0)) as figure:
         panel = figure.subplots()
-        whole = next(point for point in points if point.plan.is_empty)
+        front, (error, _) = found.points, found.whole.best_estimate
         for control, colour, label in ((False, '#b9bec6', 'tried by the search'),
                                        (True, PART, 'control: blocks spread evenly')):
             chosen = [point for point in points if point.control == control]
@@ -294,21 +293,20 @@ def draw_front(path: str | Path, front: 'Sequence[Point]', points: 'Sequence[Poi
                        [point.error for point in front],
                        yerr=[1.96 * point.deviation for point in front], color=KEPT, marker='o',
                        markersize=5, linewidth=1.4, elinewidth=0.9, label='front, 95 %')
-        fresh = [(point, point.fresh) for point in front if point.fresh is not None]
-        if fresh:
-            panel.errorbar([1e3 * point.cost['latency'] for point, _ in fresh],
-                           [error for _, (error, _) in fresh],
-                           yerr=[1.96 * deviation for _, (_, deviation) in fresh], fmt='D',
-                           color=LINES[2], markersize=4, elinewidth=0.9,
-                           label='the same plans on fresh frames, 95 %')
-        panel.axhline(whole.error, color=INK, linewidth=0.8, linestyle='--')
-        panel.text(1e3 * whole.cost['latency'], whole.error, ' whole model', va='bottom',
-                   ha='right', fontsize=8)
+        panel.errorbar([1e3 * point.cost['latency'] for point in front],
+                       [point.best_estimate[0] for point in front],
+                       yerr=[1.96 * point.best_estimate[1] for point in front], fmt='D',
+                       color=LINES[2], markersize=4, elinewidth=0.9,
+                       label='the same plans on fresh frames, 95 %')
+        panel.axhline(error, color=INK, linewidth=0.8, linestyle='--')
+        panel.text(0.01, error, 'whole model, fresh frames', va='top', fontsize=8, color=INK,
+                   transform=panel.get_yaxis_transform())
         top = max(point.error for point in front)
         panel.set_ylim(0, min(max(point.error for point in points), 1.6 * top) * 1.05)
         panel.set_xlabel('predicted latency of a chunk [ms]')
         panel.set_ylabel('action error, held-out demonstrations [std of the actions]')
-        panel.set_title(f'{name}: what latency costs, without any recovery', fontweight='bold')
+        panel.set_title(f'{found.checkpoint["name"]}: what latency costs, without any recovery',
+                        fontweight='bold')
         panel.grid(color=GRID, linewidth=0.7)
         panel.set_axisbelow(True)
         panel.legend(frameon=False, fontsize=8)

@@ -9,7 +9,7 @@ at once, so that a search goes on where it was interrupted.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 import json
 from pathlib import Path
 import time
@@ -22,47 +22,15 @@ from vla_drop_ros.errors import PlanError, RankingError
 from vla_drop_ros.families.family import Batch
 from vla_drop_ros.pruning.criterion import Subject
 from vla_drop_ros.pruning.drop import dropped
+from vla_drop_ros.pruning.front import Front, Point
 from vla_drop_ros.pruning.layout import Layout, StackLayout
 from vla_drop_ros.pruning.plan import Plan, UNIT_OF_MODE
 from vla_drop_ros.pruning.prediction import blocks_gone, predict
 from vla_drop_ros.pruning.ranking import Ranking
+from vla_drop_ros.types import FloatArray
 
 FORMAT = 1
 CONTROL = 'uniform'
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One evaluated plan.
-
-    Attributes:
-        plan: what is gone.
-        error: mean absolute error of the executed steps against the demonstrations, in standard
-            deviations of the actions.
-        deviation: standard error of it over samples.
-        cost: predicted ``latency`` [s], ``parameters`` and ``flops``.
-        control: evaluated to compare with, not found by the search.
-        fresh: error and its standard error on frames that chose nothing; None before the end.
-
-    """
-
-    plan: Plan
-    error: float
-    deviation: float
-    cost: Mapping[str, float]
-    control: bool = False
-    fresh: tuple[float, float] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types."""
-        return {**asdict(self), 'plan': self.plan.to_dict(), 'cost': dict(self.cost)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> 'Point':
-        """Build from ``to_dict`` output."""
-        fresh = data['fresh']
-        return cls(**{**data, 'plan': Plan.from_dict(data['plan']),
-                      'fresh': None if fresh is None else tuple(fresh)})
 
 
 @dataclass
@@ -150,34 +118,38 @@ class Search:
                 errors = self._errors(self.batch)
         except PlanError:
             return None
-        point = Point(plan, float(errors.mean()), float(errors.std(ddof=1) / len(errors) ** 0.5),
-                      predict(costs, self.ranking.layout, plan), control)
+        point = Point(plan, *_mean(errors), predict(costs, self.ranking.layout, plan), control)
         self.points[key] = point
         self._append(point.to_dict())
         return point
 
-    def confirmed(self, fresh: Batch) -> list[Point]:
-        """Return the front with its errors on fresh frames.
+    def confirmed(self, fresh: Batch, complete: bool,
+                  tell: Callable[[float], None] = lambda _: None) -> Front:
+        """Return the front with errors on fresh frames; ``tell`` gets the share that is done.
 
         Of many plans some look good on their frames by chance, and those are what a front is made
         of; on frames that chose nothing they do not.
         """
-        front = []
-        for point in self.front():
+        points = [self.points[Plan().key()], *self.front()]
+        found = []
+        for number, point in enumerate(points):
             with dropped(self.subject.family, self.subject.model, point.plan):
                 errors = self._errors(fresh)
-            front.append(replace(point, fresh=(
-                float(errors.mean()), float(errors.std(ddof=1) / len(errors) ** 0.5))))
-        return front
+            found.append(replace(point, fresh=_mean(errors)))
+            tell((number + 1) / len(points))
+        return Front(self.ranking.checkpoint, self.ranking.layout, self.identity,
+                     len(self.points), complete, found[0], tuple(found[1:]))
 
-    def _errors(self, batch: Batch) -> Any:
+    def _errors(self, batch: Batch) -> FloatArray:
         """Return the mean absolute error of the executed steps by sample."""
         with torch.no_grad():
             found = self.subject.family.act(
                 self.subject.model, batch.inputs, batch.noise[:, 0])
         weights = batch.weights[:, :self.executed]
         off = (found - batch.actions)[:, :self.executed].abs() * weights
-        return (off.sum((1, 2)) / weights.sum((1, 2)).clamp(min=1)).double().cpu().numpy()
+        errors: FloatArray = (off.sum((1, 2)) / weights.sum((1, 2)).clamp(min=1)
+                              ).double().cpu().numpy()
+        return errors
 
     def _append(self, row: Mapping[str, Any]) -> None:
         with self.store.open('a') as file:
@@ -251,6 +223,10 @@ class Search:
                 moves.sort(key=lambda move: float(sum(importance[list(move)])))
                 for move in moves[:self.beam]:
                     yield plan.with_blocks(name, mode, move)
+
+
+def _mean(errors: FloatArray) -> tuple[float, float]:
+    return float(errors.mean()), float(errors.std(ddof=1) / len(errors) ** 0.5)
 
 
 def _period(stack: StackLayout) -> int:
