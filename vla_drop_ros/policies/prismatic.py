@@ -14,7 +14,7 @@ from vla_drop_ros.families.family import Inputs
 from vla_drop_ros.manifest import Manifest, NORMALIZATION_FILE, TOKENIZER_FILE
 from vla_drop_ros.policies.model_policy import fit, load_warm, ModelPolicy, widen
 from vla_drop_ros.policies.normalization import Normalization
-from vla_drop_ros.policies.prompt import SPECIAL_TOKENS, UNKNOWN
+from vla_drop_ros.policies.prompt import pad_right, SPECIAL_TOKENS, UNKNOWN
 from vla_drop_ros.types import CameraSpec, Observation
 
 PROMPT = 'In: What action should the robot take to {}?\nOut:'
@@ -98,12 +98,7 @@ class PrismaticPolicy(ModelPolicy):
                    for text in texts]
         longest = max(self._usual, *map(len, prompts))
         length = -(-longest // _PROMPT_STEP) * _PROMPT_STEP
-        input_ids = torch.full((len(prompts), length), config.pad_token_id or 0)
-        mask = torch.zeros_like(input_ids)
-        for row, prompt in enumerate(prompts):
-            input_ids[row, :len(prompt)] = torch.tensor(prompt)
-            mask[row, :len(prompt)] = 1
-        return input_ids, mask
+        return pad_right(prompts, length, config.pad_token_id or 0)
 
     def _ids(self, text: str) -> list[int]:
         """Return the ids of a text; what spells a special token is unknown, or left out."""

@@ -57,13 +57,18 @@ def encode_instructions(
     """
     prompts = [
         [*[IMAGE_ID] * image_tokens, *word_ids(tokenizer, text), SEPARATOR_ID] for text in texts]
-    total = max(max(map(len, prompts)), length or 0)
-    input_ids = torch.full((len(prompts), total), PAD_ID, dtype=torch.long)
-    attention_mask = torch.zeros_like(input_ids)
-    for row, prompt in enumerate(prompts):
-        input_ids[row, :len(prompt)] = torch.tensor(prompt)
-        attention_mask[row, :len(prompt)] = 1
-    return input_ids, attention_mask
+    return pad_right(prompts, max(max(map(len, prompts)), length or 0), PAD_ID)
+
+
+def pad_right(rows: Sequence[Sequence[int]], length: int, pad: int,
+              ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return rows of ids padded to a length, and 1 for what is no padding, int64, (B, T)."""
+    ids = torch.full((len(rows), length), pad, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for number, row in enumerate(rows):
+        ids[number, :len(row)] = torch.tensor(row)
+        mask[number, :len(row)] = 1
+    return ids, mask
 
 
 def pixels(images: torch.Tensor | np.ndarray[Any, np.dtype[np.uint8]]) -> torch.Tensor:

@@ -19,6 +19,7 @@ from vla_drop_ros.families.smolvla import pixels, prefix_mask
 from vla_drop_ros.manifest import Manifest, NORMALIZATION_FILE, TOKENIZER_FILE
 from vla_drop_ros.policies.model_policy import fit, load_warm, ModelPolicy, widen
 from vla_drop_ros.policies.normalization import Normalization
+from vla_drop_ros.policies.prompt import pad_right
 from vla_drop_ros.types import Observation
 
 # Prompts are padded to a multiple of this, so that usual instructions share one traced graph.
@@ -90,12 +91,7 @@ class SmolVLAPolicy(ModelPolicy):
         limit = self.model.config.tokenizer_max_length
         rows = [self._ids(text if text.endswith('\n') else f'{text}\n')[:limit] for text in texts]
         length = min(limit, -(-max(map(len, rows)) // _PROMPT_STEP) * _PROMPT_STEP)
-        input_ids = torch.full((len(rows), length), _PAD_ID, dtype=torch.long)
-        attention_mask = torch.zeros_like(input_ids)
-        for row, ids in enumerate(rows):
-            input_ids[row, :len(ids)] = torch.tensor(ids)
-            attention_mask[row, :len(ids)] = 1
-        return input_ids, attention_mask
+        return pad_right(rows, length, _PAD_ID)
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text).ids

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What channels and heads carry: moments of the inputs of the layers that lead out of a block."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from vla_drop_ros.pruning.activations import rows_mask
-from vla_drop_ros.pruning.criterion import Subject
+from vla_drop_ros.pruning.constraints import head_units
+from vla_drop_ros.pruning.criterion import Scores, Subject
+from vla_drop_ros.pruning.gradients import width_scores
 from vla_drop_ros.pruning.plan import WIDTH_UNITS
 from vla_drop_ros.types import FloatArray
 
@@ -51,6 +55,36 @@ def feature_moments(subject: Subject) -> FeatureMoments:
         subject.features = _measure(subject)
     found: FeatureMoments = subject.features
     return found
+
+
+def unit_scores(subject: Subject, by_feature: Callable[[torch.Tensor, Moments], FloatArray],
+                finish: Callable[[FloatArray], FloatArray] = lambda values: values,
+                ) -> list[Scores]:
+    """Return scores of channels and heads from the layers that lead out of a block.
+
+    Args:
+        subject: what is ranked.
+        by_feature: scores of the columns of a weight (O, F), float64, from what flows through
+            them in one batch, shape (F,); a head is the sum over its features.
+        finish: applied to the scores of a block's units, shape (batches, units).
+
+    """
+    moments, scores = feature_moments(subject), []
+    for name, stack in subject.stacks.items():
+        for unit in WIDTH_UNITS:
+            samples = []
+            for index, batches in enumerate(moments[name][unit]):
+                if not batches:
+                    samples.append(np.zeros((len(subject.batches), 0)))
+                    continue
+                path = stack.site.contract if unit == 'channel' else stack.site.output
+                weight = stack.module(index, path).weight.detach().double()
+                flow = np.stack([by_feature(weight, one) for one in batches])
+                if unit == 'head':
+                    flow = flow.reshape(len(flow), head_units(stack, index), -1).sum(2)
+                samples.append(finish(flow))
+            scores.append(width_scores(name, unit, samples))
+    return scores
 
 
 def _measure(subject: Subject) -> FeatureMoments:

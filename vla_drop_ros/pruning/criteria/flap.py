@@ -10,32 +10,22 @@ the sum over its features. Higher means keep.
 """
 
 import numpy as np
+import torch
 
-from vla_drop_ros.pruning.criteria.wanda import per_head
 from vla_drop_ros.pruning.criterion import Criterion, Scores, Subject
-from vla_drop_ros.pruning.features import feature_moments
-from vla_drop_ros.pruning.gradients import width_scores
-from vla_drop_ros.pruning.plan import WIDTH_UNITS
+from vla_drop_ros.pruning.features import Moments, unit_scores
 from vla_drop_ros.types import FloatArray
 
 
 def measure(subject: Subject) -> list[Scores]:
     """Score channels and heads."""
-    moments, scores = feature_moments(subject), []
-    for name, stack in subject.stacks.items():
-        for unit in WIDTH_UNITS:
-            samples = []
-            for index, batches in enumerate(moments[name][unit]):
-                if not batches:
-                    samples.append(np.zeros((len(subject.batches), 0)))
-                    continue
-                path = stack.site.contract if unit == 'channel' else stack.site.output
-                weight = stack.module(index, path).weight.detach()
-                size = (weight.double() ** 2).sum(0).cpu().numpy()
-                flow = np.stack([size * one.variance for one in batches])
-                samples.append(standardised(per_head(flow, subject, name, index, unit)))
-            scores.append(width_scores(name, unit, samples))
-    return scores
+    return unit_scores(subject, by_feature, standardised)
+
+
+def by_feature(weight: torch.Tensor, moments: Moments) -> FloatArray:
+    """Return the fluctuation of what flows through each column of a weight (O, F), shape (F,)."""
+    found: FloatArray = (weight ** 2).sum(0).cpu().numpy() * moments.variance
+    return found
 
 
 def standardised(values: FloatArray) -> FloatArray:

@@ -9,41 +9,22 @@ its weights). A head is the sum over its features. Higher means keep.
 """
 
 import numpy as np
+import torch
 
-from vla_drop_ros.pruning.constraints import head_units
 from vla_drop_ros.pruning.criterion import Criterion, Scores, Subject
-from vla_drop_ros.pruning.features import feature_moments
-from vla_drop_ros.pruning.gradients import width_scores
-from vla_drop_ros.pruning.plan import WIDTH_UNITS
+from vla_drop_ros.pruning.features import Moments, unit_scores
 from vla_drop_ros.types import FloatArray
 
 
 def measure(subject: Subject) -> list[Scores]:
     """Score channels and heads."""
-    moments, scores = feature_moments(subject), []
-    for name, stack in subject.stacks.items():
-        for unit in WIDTH_UNITS:
-            samples = []
-            for index, batches in enumerate(moments[name][unit]):
-                if not batches:
-                    samples.append(np.zeros((len(subject.batches), 0)))
-                    continue
-                path = stack.site.contract if unit == 'channel' else stack.site.output
-                weight = stack.module(index, path).weight.detach().abs().sum(0).double()
-                size = weight.cpu().numpy()
-                flow = np.stack([size * np.sqrt(one.mean_square) for one in batches])
-                samples.append(per_head(flow, subject, name, index, unit))
-            scores.append(width_scores(name, unit, samples))
-    return scores
+    return unit_scores(subject, by_feature)
 
 
-def per_head(values: FloatArray, subject: Subject, stack: str, index: int, unit: str,
-             ) -> FloatArray:
-    """Return the sums over the features of each head, shape (S, heads); channels as they are."""
-    if unit == 'channel':
-        return values
-    live = subject.stacks[stack]
-    return values.reshape(len(values), head_units(live, index), -1).sum(2)
+def by_feature(weight: torch.Tensor, moments: Moments) -> FloatArray:
+    """Return the scores of the columns of a weight (O, F), shape (F,)."""
+    found: FloatArray = weight.abs().sum(0).cpu().numpy() * np.sqrt(moments.mean_square)
+    return found
 
 
 CRITERION = Criterion('wanda', 'keep', 'arXiv 2306.11695', measure, needs=('data',))
