@@ -34,6 +34,9 @@ def test_missing_package_names_the_install_command(monkeypatch: pytest.MonkeyPat
     """A package that is not installed comes with the command that installs it."""
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
     assert 'pip install torch' in preflight.check_torch().fix
+    assert 'accelerate' in preflight.check_transformers().fix
+    assert 'pyarrow' in preflight.check_datasets().fix
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: name == 'accelerate' or None)
     assert 'transformers' in preflight.check_transformers().fix
 
 

@@ -82,8 +82,16 @@ def check_torch() -> Check:
 
 
 def check_transformers() -> Check:
-    """Check that transformers, which has the policy's model classes, is installed."""
+    """Check that transformers, which has the policy's classes, and what builds them are there."""
+    builder = check_package('accelerate', 'pip install accelerate')
+    if not builder.ok:
+        return builder
     return check_package('transformers', "pip install 'transformers>=5'")
+
+
+def check_datasets() -> Check:
+    """Check that demonstrations can be read and written."""
+    return check_package('pyarrow', 'pip install pyarrow (to rank and to record demonstrations)')
 
 
 def check_checkpoint(checkpoint: str = DEFAULT_CHECKPOINT) -> Check:

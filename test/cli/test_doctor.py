@@ -36,4 +36,5 @@ def test_without_ros_the_domain_is_not_looked_at(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(preflight, 'check_ros', lambda: Check('rclpy', False, 'not found', 'x'))
     monkeypatch.setattr(preflight, 'check_renderer', lambda: Check('renderer', True, 'egl'))
     names = [check.name for check in doctor.examine('reference')]
-    assert names == ['Python', 'rclpy', 'renderer', 'torch', 'transformers', 'checkpoint']
+    assert names == ['Python', 'rclpy', 'renderer', 'torch', 'transformers', 'pyarrow',
+                     'checkpoint']

@@ -39,7 +39,8 @@ def examine(checkpoint: str) -> Iterator[Check]:
     ros = preflight.check_ros()
     checks: tuple[Callable[[], Check], ...] = (
         preflight.check_python, lambda: ros, preflight.check_renderer, preflight.check_torch,
-        preflight.check_transformers, partial(preflight.check_checkpoint, checkpoint))
+        preflight.check_transformers, preflight.check_datasets,
+        partial(preflight.check_checkpoint, checkpoint))
     for check in checks:
         yield check()
     if ros.ok:

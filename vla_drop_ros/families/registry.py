@@ -32,7 +32,7 @@ def family(name: str) -> Family:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f'family {name!r} needs the package {error.name!r}: '
-            f'pip install {"lerobot" if name == "smolvla" else "torch transformers"}') from error
+            f'pip install {"lerobot" if name == "smolvla" else error.name}') from error
     return found
 
 

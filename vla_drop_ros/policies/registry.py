@@ -63,6 +63,6 @@ def load_policy(path: str | Path, device: str = 'auto', threads: int | None = No
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f'family {manifest.family!r} needs the package {error.name!r}: '
-            'pip install torch transformers tokenizers safetensors') from error
+            'pip install torch transformers tokenizers safetensors accelerate') from error
     policy: Policy = loader(Path(path), device, threads)
     return policy
