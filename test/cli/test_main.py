@@ -75,3 +75,11 @@ def test_no_verb_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a verb the help is shown and the status says that nothing was done."""
     assert cli.main([]) == cli.BAD_INPUT
     assert 'examples:' in capsys.readouterr().out
+
+
+def test_a_place_that_cannot_be_written_is_named(
+        tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line with the path instead of a traceback."""
+    assert cli.main(['drop', str(tiny_checkpoint), '--language', '1', '-o', '/proc/x']) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('error: ') and '/proc/' in error and error.count('\n') == 1

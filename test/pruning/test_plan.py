@@ -69,3 +69,14 @@ def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / 'half.json').write_text('{"format"')
     with pytest.raises(PlanError, match='half.json'):
         Plan.load(tmp_path / 'half.json')
+
+
+@pytest.mark.parametrize(('fields', 'message'), [
+    ({'blocks': {'language': {'tied': [1.5]}}}, 'must be a list of whole numbers'),
+    ({'blocks': {'vision': {'whole': '12'}}}, 'must be a list of whole numbers'),
+    ({'dead': 'yes'}, "dead 'yes' must be true or false"),
+])
+def test_nothing_is_guessed(fields: dict[str, Any], message: str) -> None:
+    """A fraction is not rounded, a text is not taken for digits."""
+    with pytest.raises(PlanError, match=message):
+        Plan.from_dict({'format': 1, **fields})

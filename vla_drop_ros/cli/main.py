@@ -90,5 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, for instance `head`, has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:  # a folder that cannot be written, a full disk
+        if error.filename is None and error.errno is None:
+            raise
+        where = f' {str(error.filename)!r}' if error.filename is not None else ''
+        print(f'error: {error.strerror or error}{where}; give a place that can be read and '
+              'written, with room', file=sys.stderr)
+        return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED

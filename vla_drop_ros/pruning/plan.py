@@ -4,6 +4,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 import json
+from operator import index as index_of
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,6 +95,8 @@ class Plan:
         strange = set(data) - {*_FIELDS, 'format'}
         if strange:
             raise PlanError(unknown('field of a plan', sorted(strange)[0], _FIELDS))
+        if not isinstance(data.get('dead', False), bool):
+            raise PlanError(f'dead {data["dead"]!r} must be true or false')
         try:
             return cls(**{name: data[name] for name in _FIELDS if name in data})
         except (TypeError, ValueError, AttributeError) as error:
@@ -132,8 +135,10 @@ class Plan:
 
 def _indices(what: str, found: Any) -> tuple[int, ...]:
     try:
-        indices = sorted(int(index) for index in found)
-    except (TypeError, ValueError):
+        if isinstance(found, str):
+            raise TypeError
+        indices = sorted(index_of(index) for index in found)
+    except TypeError:  # operator.index takes no fractions and no texts
         raise PlanError(f'{what} {found!r} must be a list of whole numbers') from None
     twice = sorted({index for index in indices if indices.count(index) > 1}) if len(
         set(indices)) < len(indices) else []
