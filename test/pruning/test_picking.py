@@ -49,7 +49,7 @@ def test_an_odd_number_may_end_the_stack() -> None:
     """One block can go from the end without breaking the order, but not from the middle."""
     layout = stack(4, 'self', 'cross')
     assert pick(layout, scored([0.0, 0.0, 1.0, 1.0]), 1, (), 'x')[0] == (3,)
-    with pytest.raises(PlanError, match=r'no 1 x blocks can go.*protected; valid: \[0, 2\]'):
+    with pytest.raises(PlanError, match=r'no 1 x blocks can go.*valid numbers: \[0, 2\]'):
         pick(layout, scored([0.0] * 4), 1, (3,), 'x')
 
 

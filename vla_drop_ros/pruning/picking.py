@@ -64,10 +64,10 @@ def pick(stack: StackLayout, found: Scored, number: int, protect: Collection[int
     chosen = _cheapest(stack, cost, number, usable)
     if chosen is None:
         numbers = [k for k in range(stack.depth) if _cheapest(stack, cost, k, usable) is not None]
-        raise PlanError(
-            f'no {number} {name} blocks can go: the roles {"/".join(stack.roles) or "(none)"} '
-            f'must stay in order and {sorted(protect) or "no block"} is protected; valid: '
-            f'{numbers}')
+        why = [f'the roles {"/".join(stack.roles)} must stay in order'] if stack.roles else []
+        why += [f'{sorted(protect)} are protected'] if protect else []
+        raise PlanError(f'no {number} {name} blocks can go: {" and ".join(why)}; valid numbers: '
+                        f'{numbers}')
     return chosen, float(np.nan_to_num(found.importance[list(chosen)]).sum())
 
 
