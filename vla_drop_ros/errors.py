@@ -41,6 +41,10 @@ class RankingError(VlaDropError):
     """A ranking cannot be made, or a file is none, or not one of this checkpoint."""
 
 
+class RecoveryError(VlaDropError):
+    """A recovery cannot start, go on, or be resumed as asked."""
+
+
 class SimulationError(VlaDropError):
     """The simulator cannot run here, for instance because no renderer is installed."""
 

@@ -25,6 +25,7 @@ VERBS = {
     'rank': 'score the blocks of a checkpoint by every criterion, on demonstrations',
     'plan': 'choose what to drop, by a ranking and a budget',
     'drop': 'write a checkpoint with fewer blocks',
+    'recover': 'train a pruned checkpoint on demonstrations until it acts again',
     'trials': 'compare checkpoints by trials on the robot, and report',
     'evaluate': 'measure the success of checkpoints in the simulator, without ROS',
     'reference': 'train the shipped reference policy from nothing',

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read a LeRobotDataset v3 folder: tables in parquet, pictures in the tables or in videos."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 import hashlib
@@ -24,6 +25,8 @@ VERSION = 'v3.0'
 STATE, ACTION, IMAGES = 'observation.state', 'action', 'observation.images.'
 # Where this package says what LeRobot has no word for: frame and reference of the actions.
 SEMANTICS = 'vla_drop_ros'
+# Row groups of pictures that stay in memory, as they lie on disk: training draws at random.
+CACHED_BYTES = 1 << 30
 
 
 class Dataset:
@@ -240,17 +243,45 @@ def _matrix(tables: list[Any], name: str) -> FloatArray:
                            else np.zeros((0, 1)) for table in tables])
 
 
+class _Groups:
+    """Row groups of picture columns, the ones used last, up to a number of bytes."""
+
+    def __init__(self, limit: int = CACHED_BYTES) -> None:
+        self._limit, self._held = limit, 0
+        self._groups: OrderedDict[tuple[Path, int, str], tuple[list[dict[str, Any]], int]] = (
+            OrderedDict())
+
+    def get(self, path: Path, group: int, column: str) -> list[dict[str, Any]]:
+        """Return the values of a column in a row group."""
+        key = (path, group, column)
+        if key in self._groups:
+            self._groups.move_to_end(key)
+            return self._groups[key][0]
+        table = _file(path).read_row_group(group, columns=[column])
+        self._groups[key] = table[column].to_pylist(), table.nbytes
+        self._held += table.nbytes
+        while self._held > self._limit and len(self._groups) > 1:
+            self._held -= self._groups.popitem(last=False)[1][1]
+        return self._groups[key][0]
+
+
 @lru_cache(maxsize=8)
-def _group(path: Path, group: int, column: str) -> list[dict[str, Any]]:
-    values: list[dict[str, Any]] = parquet.ParquetFile(path).read_row_group(
-        group, columns=[column])[column].to_pylist()
-    return values
+def _file(path: Path) -> Any:
+    return parquet.ParquetFile(path)
+
+
+@lru_cache(maxsize=8)
+def _group_ends(path: Path) -> FloatArray:
+    metadata = _file(path).metadata
+    return np.cumsum([metadata.row_group(group).num_rows
+                      for group in range(metadata.num_row_groups)])
+
+
+_GROUPS = _Groups()
 
 
 def _cell(path: Path, row: int, column: str) -> dict[str, Any]:
     """Return one value, reading no more than its row group."""
-    metadata, group = parquet.read_metadata(path), 0
-    while row >= metadata.row_group(group).num_rows:
-        row -= metadata.row_group(group).num_rows
-        group += 1
-    return _group(path, group, column)[row]
+    ends = _group_ends(path)
+    group = int(np.searchsorted(ends, row, side='right'))
+    return _GROUPS.get(path, group, column)[row - (int(ends[group - 1]) if group else 0)]

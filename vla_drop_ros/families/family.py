@@ -48,6 +48,8 @@ class Family(Protocol):
         name: as in the manifest.
         role: ``vla`` or ``vlm``.
         stock_loader: what else opens a folder, for people.
+        head: path of the module whose output the action loss compares, (B * D, T, A); empty for
+            a vlm.
         stand_ins: what takes the places of removed parts.
 
     """
@@ -55,6 +57,7 @@ class Family(Protocol):
     name: str
     role: str
     stock_loader: str
+    head: str
     stand_ins: StandIns
 
     def sites(self, config: Mapping[str, Any]) -> Sites:

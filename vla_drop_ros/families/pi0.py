@@ -63,6 +63,7 @@ class PaliGemma:
     """A vision-language model: the base that a pi0 policy is adapted from."""
 
     name, role = 'paligemma', 'vlm'
+    head = ''
     stock_loader = 'transformers.PaliGemmaForConditionalGeneration.from_pretrained'
     stand_ins = StandIns()
 
@@ -198,6 +199,7 @@ class Pi0(PaliGemma):
     """A policy: PaliGemma and the action expert that reads its keys and values."""
 
     name, role = 'pi0', 'vla'
+    head = 'action_out_proj'
     stock_loader = 'transformers.PI0ForConditionalGeneration.from_pretrained'
 
     @property

@@ -54,6 +54,7 @@ class Prismatic:
     """A policy of two towers, a projector, a Llama and an action head; see ``Family``."""
 
     name, role = 'prismatic', 'vla'
+    head = 'action_head'
     stock_loader = 'vla_drop_ros.families.prismatic_model.PrismaticForActions.from_pretrained'
     stand_ins = StandIns()
 

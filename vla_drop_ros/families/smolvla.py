@@ -102,6 +102,7 @@ class SmolVLA:
     """A policy: SmolVLM's vision and first language blocks, and the expert beside them."""
 
     name, role = 'smolvla', 'vla'
+    head = 'model.action_out_proj'
     stock_loader = 'lerobot.policies.smolvla.SmolVLAPolicy.from_pretrained'
     stand_ins: StandIns = PiecewiseStandIns()
 

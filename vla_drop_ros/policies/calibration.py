@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The samples that every criterion sees: the same frames, flow times and noise for all."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 import hashlib
 from typing import Any
@@ -85,9 +85,9 @@ def calibrate(policy: ModelPolicy, dataset: Dataset, samples: int, seed: int = 0
     if samples < 2:
         raise DatasetError(f'{samples} samples: at least 2 are needed')
     check_fit(policy, dataset)
-    taken, understood = set(without), _understood(policy, dataset)
+    taken, known = set(without), understood(policy, dataset)
     indices = dataset.sample(samples, seed, usable=lambda index: (
-        index not in taken and understood(index)))
+        index not in taken and known(index)))
     noise, times = flow_draws(policy, samples, draws, seed)
     batches = []
     for begin in range(0, samples, batch_size):
@@ -101,8 +101,8 @@ def calibrate(policy: ModelPolicy, dataset: Dataset, samples: int, seed: int = 0
     return Calibration(tuple(batches), record)
 
 
-def _understood(policy: ModelPolicy, dataset: Dataset) -> Callable[[int], bool]:
-    """Return whether the policy knows at least a word of a frame's instruction."""
+def understood(policy: ModelPolicy, dataset: Dataset) -> Callable[[int], bool]:
+    """Return a test whether the policy knows at least a word of a frame's instruction."""
     known: dict[str, bool] = {}
 
     def usable(index: int) -> bool:
@@ -118,10 +118,10 @@ def _understood(policy: ModelPolicy, dataset: Dataset) -> Callable[[int], bool]:
     return usable
 
 
-def flow_draws(policy: ModelPolicy, samples: int, draws: int, seed: int,
+def flow_draws(policy: ModelPolicy, samples: int, draws: int, seed: int | Sequence[int],
                ) -> tuple[FloatArray, FloatArray]:
-    """Return noise (N, D, T, A) and stratified flow times (N, D)."""
-    rng = np.random.default_rng([seed, 1])
+    """Return noise (N, D, T, A) and stratified flow times (N, D); ``seed`` may have parts."""
+    rng = np.random.default_rng([*np.atleast_1d(seed), 1])
     total = samples * draws
     shares = (rng.permutation(total) + rng.uniform(0, 1, total)) / total
     times = policy.family.flow_times(policy.model, shares).reshape(samples, draws)
