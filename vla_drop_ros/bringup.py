@@ -115,7 +115,7 @@ class Argument(NamedTuple):
 
 
 TASKS = ('', 'left_bin', 'right_bin', 'on_top', 'beside')
-VARIANTS = ('nominal', 'distractors', 'lighting', 'hard')
+VARIANTS = ('nominal', 'distractors', 'lighting', 'hard', 'camera', 'start')
 
 SCENE_ARGUMENTS = (
     Argument('task', '', "task of the simulated scene; '' draws one from the seed", TASKS),

@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--first-seed', type=int, default=FIRST_SEED,
                         help='seed of the first scene (default: %(default)s)')
     parser.add_argument('--variant', default='nominal',
-                        help='nominal, distractors, lighting or hard; several with commas: one '
+                        help='nominal, distractors, lighting, hard, camera or start; several with '
+                             'commas: one '
                              'is drawn for each episode (default: nominal)')
     parser.add_argument('--takeover', nargs='+', default=[], metavar='DRIVER',
                         help=f'checkpoints, or {WANDER!r} (expert with random displacements): '

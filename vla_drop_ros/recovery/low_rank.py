@@ -29,9 +29,7 @@ def trainable(family: Family, model: Any, recipe: Recipe) -> Any:
         sites[stack]  # names the valid ones
     adapter = _insert(family, model, recipe) if recipe.method == 'lora' else None
     for name, parameter in model.named_parameters():
-        if sites.stack_of(name) in recipe.freeze:
-            parameter.requires_grad_(False)
-        elif not parameter.is_floating_point():
+        if sites.stack_of(name) in recipe.freeze or not parameter.is_floating_point():
             parameter.requires_grad_(False)
     return adapter
 

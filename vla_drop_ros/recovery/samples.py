@@ -80,7 +80,7 @@ class Samples(torch.utils.data.Dataset[Frames]):
         step, number = divmod(part, self._recipe.accumulate)
         return self.frames(self._step(step)[self._rows(number)])
 
-    def frames(self, indices: Sequence[int]) -> Frames:
+    def frames(self, indices: Sequence[int] | np.ndarray) -> Frames:
         """Return frames of the dataset."""
         chunks = [self._dataset.actions(int(index), self._length) for index in indices]
         return Frames(tuple(self._dataset.observation(int(index)) for index in indices),

@@ -116,7 +116,8 @@ class Trainer:
 
     def _advance(self, parts: Any) -> Numbers:
         """Do one step; return its losses."""
-        number, means = self.recipe.accumulate, {}
+        number = self.recipe.accumulate
+        means: Numbers = {}
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
         for group in self.optimizer.param_groups:
             group['lr'] = self.recipe.rate(self.step)

@@ -66,7 +66,7 @@ def demonstrate(environment: PickPlaceEnvironment, writer: DatasetWriter, seed: 
 
     """
     rng = np.random.default_rng([seed, 23])
-    environment.reset(seed, variant=variants[rng.integers(len(variants))])
+    environment.reset(seed, variant=variants[int(rng.integers(len(variants)))])
     if asked(environment) in without:
         return 0
     turn = int(rng.integers(len(drivers) + 1))

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 
 from vla_drop_ros.simulation.environment import PickPlaceEnvironment, POLICY_CAMERAS
-from vla_drop_ros.simulation.layout import draw_layout, Layout, VARIANTS
+from vla_drop_ros.simulation.layout import draw_layout, Layout, TRAINED
 from vla_drop_ros.simulation.scene import BIN_CENTERS, MAX_WIDTH, OBJECT_SIZE, OBJECT_SLOTS
 from vla_drop_ros.simulation.tasks import COLOR_NAMES, GOALS, KIND_NAMES, Task
 from vla_drop_ros.types import FloatArray, ImageArray
@@ -102,7 +102,7 @@ def pose_still(environment: PickPlaceEnvironment, seed: int) -> int:
     Hand far away, coming down on an object, closing on it, carrying it, or just having let go.
     """
     rng = np.random.default_rng([seed, 11])
-    layout = draw_layout(seed, variant=str(rng.choice(list(VARIANTS), p=[.3, .2, .2, .3])))
+    layout = draw_layout(seed, variant=str(rng.choice(list(TRAINED), p=[.3, .2, .2, .3])))
     environment.furnish(layout)
     positions = layout.positions[:OBJECT_SLOTS]
     busy = int(rng.integers(OBJECT_SLOTS))

@@ -12,7 +12,7 @@ from vla_drop_ros.reference import frames
 from vla_drop_ros.reference.questions import draw_goal
 from vla_drop_ros.simulation import expert
 from vla_drop_ros.simulation.environment import CONTROL_PERIOD, PickPlaceEnvironment
-from vla_drop_ros.simulation.layout import VARIANTS
+from vla_drop_ros.simulation.layout import TRAINED
 from vla_drop_ros.simulation.scene import OBJECT_SLOTS
 from vla_drop_ros.simulation.tasks import instruction, possible_tasks, Task
 from vla_drop_ros.types import FloatArray, ImageArray, Observation
@@ -100,7 +100,7 @@ def collect(folder: Path, shard: int, size: int, policy: Policy | None) -> dict[
         seed += 1
         rng = np.random.default_rng([seed, 17])
         environment.reset(seed, draw_goal(rng),
-                          str(rng.choice(list(VARIANTS), p=[.3, .2, .2, .3])))
+                          str(rng.choice(list(TRAINED), p=[.3, .2, .2, .3])))
         task = environment.task
         words = environment.instruction
         switch = int(rng.integers(5, 30)) if rng.random() < 0.2 else -1

@@ -30,12 +30,14 @@ class Variant:
         distractors: chance of each distractor to be on the table.
         light: spread of light and table colour, relative.
         camera: spread of the camera pose, [m] and, times 1.5, [rad].
+        start: how much wider than in training the hand's start is spread, as a factor.
 
     """
 
     distractors: float
     light: float
     camera: float
+    start: float = 1.0
 
 
 VARIANTS = {
@@ -43,7 +45,11 @@ VARIANTS = {
     'distractors': Variant(distractors=1.0, light=0.10, camera=0.003),
     'lighting': Variant(distractors=0.0, light=0.40, camera=0.003),
     'hard': Variant(distractors=1.0, light=0.40, camera=0.008),
+    # Further out than anything in training, to see what breaks.
+    'camera': Variant(distractors=0.0, light=0.10, camera=0.016),
+    'start': Variant(distractors=0.0, light=0.10, camera=0.003, start=1.8),
 }
+TRAINED = ('nominal', 'distractors', 'lighting', 'hard')  # what the reference has seen
 MIN_GAP = 0.098      # between centres of objects, [m]
 DISTRACTOR_GAP = 0.100
 
@@ -114,6 +120,16 @@ def _feasible(task: Task, positions: FloatArray) -> bool:
     return clear and 0.30 < spot[0] < 0.64 and not bool(expert.at_goal(batch)[0])
 
 
+def _start(rng: np.random.Generator, factor: float) -> FloatArray:
+    """Return where the hand begins, [m]; wider sideways only, the height stays above all."""
+    low, high = np.array([[0.36, -0.12, 0.16], [0.52, 0.12, 0.27]])
+    point: FloatArray = low + (high - low) * rng.random(3)
+    if factor == 1.0:  # exactly: a contact may hang on the last bit
+        return point
+    middle = (low + high) / 2
+    return middle + (point - middle) * np.array([factor, factor, 1.0])
+
+
 def draw_layout(seed: int, goal: str | None = None, variant: str = 'nominal') -> Layout:
     """Draw the scene of a seed; the same arguments give the same scene.
 
@@ -149,8 +165,7 @@ def draw_layout(seed: int, goal: str | None = None, variant: str = 'nominal') ->
     return Layout(
         objects=objects, positions=positions,
         yaws=rng.uniform(-0.05, 0.05, OBJECT_SLOTS + extra), distractors=distractors,
-        start=np.array([rng.uniform(0.36, 0.52), rng.uniform(-0.12, 0.12),
-                        rng.uniform(0.16, 0.27)]),
+        start=_start(rng, spread.start),
         task=task, instruction=instruction(task, objects, rng),
         diffuse=0.55 * (1 + light * rng.uniform(-1, 1)) * (
             1 + 0.4 * light * rng.uniform(-1, 1, 3)),
