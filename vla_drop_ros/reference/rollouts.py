@@ -53,7 +53,7 @@ def execute(environment: PickPlaceEnvironment, actions: FloatArray) -> None:
 
 def run_episode(environment: PickPlaceEnvironment, policy: Policy, seed: int,
                 variant: str = 'nominal', task: Task | None = None,
-                latencies: list[float] | None = None) -> Episode:
+                latencies: list[float] | None = None, words: str = '') -> Episode:
     """Run one episode; the policy replans after its executed steps.
 
     Args:
@@ -63,11 +63,12 @@ def run_episode(environment: PickPlaceEnvironment, policy: Policy, seed: int,
         variant: of the scene.
         task: instead of the scene's own.
         latencies: gets the inference time of every chunk, [s].
+        words: what is said instead of the scene's own instruction.
 
     """
     observation = environment.reset(seed, variant=variant)
     asked = task or environment.task
-    words = environment.instruction
+    words = words or environment.instruction
     if task is not None:
         words = instruction(task, environment.objects, np.random.default_rng([seed, 13]))
     policy.reset()
@@ -138,9 +139,9 @@ def _cell() -> PickPlaceEnvironment:
 
 
 def evaluate(policy: Policy, seed: int, variant: str = 'nominal',
-             latencies: list[float] | None = None) -> Episode:
-    """Run the scene of a seed in this process's own cell; inference times [s] are appended."""
-    return run_episode(_cell(), policy, seed, variant, latencies=latencies)
+             latencies: list[float] | None = None, words: str = '') -> Episode:
+    """Run the scene of a seed in this process's own cell; see ``run_episode``."""
+    return run_episode(_cell(), policy, seed, variant, latencies=latencies, words=words)
 
 
 def swap_instruction(policy: Policy, seed: int, variant: str = 'nominal',

@@ -20,6 +20,17 @@ PHRASES = {
     'beside': ('put the {o} next to the {r}', 'place the {o} beside the {r}',
                'move the {o} next to the {r}', 'set the {o} down beside the {r}'),
 }
+# Of the same words, in no phrasing that training has.
+PARAPHRASES = {
+    'left_bin': ('drop the {o} into the left bin', 'set the {o} in the bin on the left',
+                 'move the {o} into the bin on the left', 'put the {o} into the left bin'),
+    'right_bin': ('drop the {o} into the right bin', 'set the {o} in the bin on the right',
+                  'move the {o} into the bin on the right', 'put the {o} into the right bin'),
+    'on_top': ('place the {o} on top of the {r}', 'stack the {o} onto the {r}',
+               'set the {o} down on top of the {r}', 'move the {o} onto the {r}'),
+    'beside': ('put the {o} beside the {r}', 'set the {o} next to the {r}',
+               'drop the {o} beside the {r}', 'place the {o} down next to the {r}'),
+}
 COLOR_NAMES = tuple(COLORS)
 KIND_NAMES = tuple(KINDS)
 
@@ -70,6 +81,14 @@ def instruction(task: Task, objects: tuple[SceneObject, ...],
     phrase = phrases[0] if rng is None else phrases[rng.integers(len(phrases))]
     reference = '' if task.reference is None else noun(objects[task.reference], rng)
     return phrase.format(o=noun(objects[task.target], rng), r=reference)
+
+
+def paraphrase(task: Task, objects: tuple[SceneObject, ...], rng: np.random.Generator) -> str:
+    """Say the task in one of the ``PARAPHRASES``."""
+    phrases = PARAPHRASES[task.goal]
+    reference = '' if task.reference is None else noun(objects[task.reference])
+    return phrases[int(rng.integers(len(phrases)))].format(
+        o=noun(objects[task.target]), r=reference)
 
 
 def possible_tasks(object_count: int) -> list[Task]:
