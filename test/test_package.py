@@ -71,6 +71,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     'pruning': (OFFLINE, ROS),
     'recovery': (OFFLINE | {'dataset', 'policies', 'pruning'}, ROS),
     'evaluation': (OFFLINE | {'policies', 'reference', 'simulation'}, ROS),
+    'evidence': (OFFLINE | {'dataset', 'evaluation', 'policies', 'pruning', 'recovery',
+                            'simulation', 'trials'}, ROS),
     'reference': (OFFLINE | {'dataset', 'policies', 'pruning', 'simulation'}, ROS),
     'nodes': (PROCESSES | {'policies.registry', 'runtime', 'trials'}, TORCH),
     'cli': (EVERYTHING - {'nodes'}, set()),

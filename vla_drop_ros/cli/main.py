@@ -28,6 +28,7 @@ VERBS = {
     'recover': 'train a pruned checkpoint on demonstrations until it acts again',
     'trials': 'compare checkpoints by trials on the robot, and report',
     'evaluate': 'measure the success of checkpoints in the simulator, without ROS',
+    'evidence': "try the papers' claims on the reference policy, and write the tables",
     'reference': 'train the shipped reference policy from nothing',
 }
 

@@ -67,11 +67,12 @@ def matched_steps(checkpoint: Path, whole: Path, steps: int) -> int:
     Counted for a chunk of one observation; a training step's share is the same (about three
     forward passes).
     """
-    flops = [_flops(folder) for folder in (whole, checkpoint)]
-    return max(1, round(steps * flops[0] / flops[1]))
+    whole_cost, cost = flops(whole), flops(checkpoint)
+    return max(1, round(steps * whole_cost / cost))
 
 
-def _flops(folder: Path) -> int:
+def flops(folder: Path) -> int:
+    """Return the floating-point operations of a chunk for one observation."""
     manifest = load_manifest(folder)
     model = empty_model(folder, manifest.family, manifest.structure)
     policy = assemble_policy(model, manifest, folder)
