@@ -45,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run, time or report; return 0."""
+    from vla_drop_ros.simulation.opengl import prepare_rendering
+    prepare_rendering()  # before MuJoCo is imported
     from vla_drop_ros.evidence.rows import SECTIONS
     sections = [part for part in args.sections.split(',') if part]
     for section in sections:

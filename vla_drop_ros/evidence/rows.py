@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import hashlib
 from typing import Any
 
-from vla_drop_ros.errors import PlanError
+from vla_drop_ros.errors import PlanError, RankingError
 from vla_drop_ros.pruning.plan import Plan
 from vla_drop_ros.pruning.ranking import Ranking
 from vla_drop_ros.pruning.solver import Request, solve, solve_widths
@@ -216,5 +216,5 @@ def _solved(solver: Callable[[Ranking, Request], Plan], ranking: Ranking, reques
     """Return the plan with the dead parts gone too; None where the criterion cannot."""
     try:
         return replace(solver(ranking, request), dead=True)
-    except PlanError:
+    except (PlanError, RankingError):
         return None

@@ -13,7 +13,7 @@ from vla_drop_ros.checkpoint import load_checkpoint
 from vla_drop_ros.dataset.reader import Dataset
 from vla_drop_ros.evaluation.episodes import Job, run_job
 from vla_drop_ros.evidence.results import Outcomes, Results
-from vla_drop_ros.evidence.rows import all_rows, Probe, Row, Unit
+from vla_drop_ros.evidence.rows import all_rows, OWN, Probe, Row, Unit
 from vla_drop_ros.manifest import load_manifest, MANIFEST_FILE
 from vla_drop_ros.policies.registry import assemble_policy
 from vla_drop_ros.pruning.drop import drop_checkpoint
@@ -94,23 +94,22 @@ def tasks(rows: Sequence[Row], places: Places, zero_shot: int, steps: int = 0,
         limit: most episodes of a probe, 0: as the rows say.
 
     """
-    wanted: dict[Unit, dict[Probe, int]] = {}
+    units: dict[str, Unit] = {}
+    wanted: dict[str, dict[Probe, int]] = {}
     for row in rows:
         for unit in row.units():
-            found = wanted.setdefault(unit, {})
+            units.setdefault(unit.key, unit)
+            found = wanted.setdefault(unit.key, {})
             for probe in row.probes if unit.seed == 0 else row.probes[:1]:
                 number = row.episodes if probe == row.probes[0] else min(row.episodes, 100)
                 found[probe] = max(found.get(probe, 0), number)
-    for unit in list(wanted):  # zero-shot comes behind everything that was recovered
+    for unit in list(units.values()):  # zero-shot comes behind everything that was recovered
         if unit.recipe:
-            bare = wanted.setdefault(Unit(unit.plan, '', 0), {})
-            bare.setdefault(('nominal', 'own'), zero_shot)
-    found_tasks = []
-    for unit, probes in wanted.items():
-        counts = {probe: min(number, limit or number) for probe, number in probes.items()}
-        found_tasks.append(Task(unit, {probe: range(number) for probe, number in counts.items()},
-                                places, steps))
-    return found_tasks
+            units.setdefault(unit.pruned, Unit(unit.plan, '', 0))
+            wanted.setdefault(unit.pruned, {}).setdefault(OWN[0], zero_shot)
+    return [Task(units[key], {probe: range(min(number, limit or number))
+                              for probe, number in probes.items()}, places, steps)
+            for key, probes in wanted.items()]
 
 
 def run(todo: Sequence[Task], workers: int) -> Iterator[str]:
@@ -196,8 +195,6 @@ def _describe(task: Task, folder: Path) -> dict[str, Any]:
 
 
 def _episodes(folder: Path, probe: Probe, seeds: Sequence[int]) -> Outcomes:
-    from vla_drop_ros.simulation.opengl import prepare_rendering
-    prepare_rendering()
     identity = load_manifest(folder).identity
     variant, words = probe
     found = [run_job(Job(str(folder), identity, seed, variant, words)) for seed in seeds]

@@ -43,7 +43,7 @@ class Clock:
         return {'chunk': lambda: policy.infer(seen), 'step': train}
 
     def measure(self, folder: Path) -> dict[str, float]:
-        """Return ``chunk_ms`` and ``step_ms``, medians, and how many times faster than the baseline.
+        """Return ``chunk_ms`` and ``step_ms``, medians, and the speed-up over the baseline.
 
         The ratios are medians over rounds in which both ran, one directly after the other.
         """

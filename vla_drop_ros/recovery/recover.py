@@ -74,7 +74,7 @@ def matched_steps(checkpoint: Path, whole: Path, steps: int) -> int:
 def flops(folder: Path) -> int:
     """Return the floating-point operations of a chunk for one observation."""
     manifest = load_manifest(folder)
-    model = empty_model(folder, manifest.family, manifest.structure)
+    model = empty_model(folder, manifest.family, manifest.structure).to('meta')
     policy = assemble_policy(model, manifest, folder)
     subject = Subject(family_of(model), model, (), Weights(folder, lambda key: key))
     return count(subject, policy.example_inputs()[0]).flops
