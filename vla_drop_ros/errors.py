@@ -45,6 +45,10 @@ class RecoveryError(VlaDropError):
     """A recovery cannot start, go on, or be resumed as asked."""
 
 
+class EvaluationError(VlaDropError):
+    """Episodes cannot be run as asked, or the file of finished ones is none."""
+
+
 class SimulationError(VlaDropError):
     """The simulator cannot run here, for instance because no renderer is installed."""
 

@@ -9,6 +9,7 @@ under `accelerate launch` (see docs/recovery.md).
 
 import argparse
 from dataclasses import replace
+import os
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def _bar() -> Progress:
     return Progress(
         TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
         TextColumn('loss {task.fields[loss]:.4f}'), TimeRemainingColumn(),
-        console=Console(stderr=True))
+        console=Console(stderr=True), disable=os.environ.get('RANK', '0') != '0')
 
 
 def _episodes(number: int) -> Any:

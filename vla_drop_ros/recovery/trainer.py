@@ -131,7 +131,8 @@ class Trainer:
                 found = self.loss(batch)
                 self._using.backward(found['loss'] / number)
             for name, value in found.items():
-                means[name] = means.get(name, 0.0) + float(value.detach()) / number
+                mean = self._using.reduce(value.detach(), 'mean')
+                means[name] = means.get(name, 0.0) + float(mean) / number
         if not all(map(torch.isfinite, map(torch.tensor, means.values()))):
             raise RecoveryError(
                 f'the loss of step {self.step} is not finite ({means}); lower the learning rate '
