@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Proxies: zero against itself, larger for a pruned model, critical windows where things happen."""
+"""Proxies: zero against itself, larger for a pruned model, critical where things happen."""
 
 from pathlib import Path
 from typing import Any

@@ -29,8 +29,14 @@ def test_the_average_is_what_is_saved(policy: Any, dataset: Dataset, tmp_path: P
     recipe = Recipe(steps=6, batch_size=8, learning_rate=1e-2, warm_up=0, average=0.9)
     trainer = trainer_of(policy, dataset, recipe, tmp_path)
     name, head = 'action_out_proj.weight', policy.model.action_out_proj.weight
-    first, seen = head.detach().clone(), []
-    trainer.run(3, lambda _: seen.append(head.detach().clone()) or {}, lambda *_: None)
+    first = head.detach().clone()
+    seen: list[torch.Tensor] = []
+
+    def look(_: int) -> dict[str, float]:
+        seen.append(head.detach().clone())
+        return {}
+
+    trainer.run(3, look, lambda *_: None)
     average = trainer.weights()[name]
     assert torch.equal(average, seen[-1]) and not torch.equal(average, head)
     assert (average - first).norm() < (head - first).norm()

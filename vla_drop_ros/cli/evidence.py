@@ -113,8 +113,8 @@ def _time(args: argparse.Namespace) -> int:
     from vla_drop_ros.evidence.timing import Clock
     from vla_drop_ros.pruning.drop import drop_checkpoint
     places = _places(args)
-    rows, results = rows_of(
-        args.output / 'evidence' / 'rows.json', args.work / 'ranking.json'), Results(places.results)
+    rows = rows_of(args.output / 'evidence' / 'rows.json', args.work / 'ranking.json')
+    results = Results(places.results)
     units = {unit.pruned: unit for row in rows for unit in row.units()}
     whole = next(unit for unit in units.values() if not unit.plan.blocks
                  and not unit.plan.channels and not unit.plan.heads)

@@ -213,5 +213,6 @@ def rows_of(path: Path, ranking: Path) -> list[Row]:
     if not path.is_file():
         found = all_rows(Ranking.load(ranking))
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps([row.to_dict() for row in found], indent=1) + '\n')
+        lines = ',\n'.join(json.dumps(row.to_dict()) for row in found)
+        path.write_text(f'[\n{lines}\n]\n')
     return [Row.from_dict(data) for data in json.loads(path.read_text())]
