@@ -3,11 +3,12 @@
 VENV ?= .venv
 PYTHON ?=
 SEEDS ?= 40
+WORKERS ?= 1
 BIN := $(VENV)/bin
 export VENV PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint test bench clean
+.PHONY: help setup demo lint test bench evidence clean
 
 help:  ## what there is (this text)
 	@echo 'vla_drop_ros: prune a VLA, run it on a robot safely, prove that it is no worse.'
@@ -35,6 +36,10 @@ bench: setup  ## simulator and expert (SEEDS=500 for the whole), cost and gain o
 	$(BIN)/python bench/simulator.py --seeds $(SEEDS)
 	$(BIN)/python bench/pruning.py
 	$(BIN)/python bench/shapes.py
+
+evidence: setup  ## the papers' claims on the reference policy: hours, resumes (WORKERS=2)
+	$(BIN)/vla_drop evidence run --workers $(WORKERS)
+	$(BIN)/vla_drop evidence time
 
 clean:  ## remove what these commands made, the environment too
 	rm -rf $(VENV) build install log output demo_output *.egg-info .mypy_cache .ruff_cache .pytest_cache

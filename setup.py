@@ -52,9 +52,11 @@ setup(
     extras_require={
         'policy': ['torch>=2.13', 'transformers>=5.20', 'accelerate>=1.10', 'tokenizers',
                    'safetensors'],
+        'recovery': ['peft>=0.17'],
         'smolvla': ['lerobot>=0.4', 'draccus'],
         'dataset': ['pyarrow>=15', 'av>=12'],
         'simulation': ['mujoco>=3.17', 'mink>=1.3', 'daqp', 'gymnasium>=1.0'],
+        'cluster': ['ray>=2.40'],
     },
     python_requires='>=3.10,<3.14',
     zip_safe=True,

@@ -37,8 +37,8 @@ ROSDEP_KEYS = {
     'yaml': 'python3-yaml',
 }
 # No rosdep key that a released package may use; an extra of setup.py names each.
-PIP_ONLY = {'accelerate', 'av', 'draccus', 'gymnasium', 'lerobot', 'mink', 'mujoco', 'pyarrow',
-            'safetensors', 'tokenizers', 'torch', 'transformers'}
+PIP_ONLY = {'accelerate', 'av', 'draccus', 'gymnasium', 'lerobot', 'mink', 'mujoco', 'peft',
+            'pyarrow', 'ray', 'safetensors', 'tokenizers', 'torch', 'transformers'}
 
 # Layer -> (layers that it may import, third-party packages that it must not). A layer is a
 # folder or a module of the package; importing inside the own layer is free.

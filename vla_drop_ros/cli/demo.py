@@ -2,19 +2,21 @@
 """Watch the shipped policy work in a few minutes, and compare it with a smaller one.
 
 Starts the simulated arm, the policy behind its command gate and the trial node as ROS 2
-processes, gives instructions, and runs the shipped checkpoint against a copy without some of its
-blocks on the same scenes. Writes a page with an animation, a plot, counts and intervals.
+processes, gives instructions, and runs the shipped checkpoint on the same scenes as the shipped
+one with half of the language blocks, recovered (or a copy without the blocks named here). Writes
+a page with an animation, a plot, counts and intervals.
 Exit status: 0 done, 1 a node ended before the end, 2 bad input, 130 interrupted.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import os
 from pathlib import Path
 import platform
 import shlex
 import shutil
 import time
+from typing import Any
 
 from rich.console import Console
 
@@ -36,7 +38,7 @@ EXAMPLES = """\
 examples:
   vla_drop demo                      8 scenes each, less than five minutes
   vla_drop demo --quick              2 scenes each, to see that everything works
-  vla_drop demo --language 4 --episodes 20 -o a_language_block_less
+  vla_drop demo --vision 2,4 --episodes 20 -o two_vision_blocks_less
   vla_drop demo --candidate my_pruned_checkpoint --variant distractors
 """
 
@@ -47,6 +49,7 @@ TIMEOUT = 12.0       # [s] an episode
 START = 40.0         # [s] until the first episode, on two slow cores
 BETWEEN = 3.0        # [s] between two episodes: reset, another checkpoint
 RECORDED_PAIRS = 3
+RECOVERED = 'reference-half'
 VIEWER_RATE = 10.0   # [Hz]
 
 
@@ -61,11 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--checkpoint', default=bringup.DEFAULT_CHECKPOINT,
                         help='baseline, a folder or the name of one in models')
     parser.add_argument('--candidate',
-                        help='checkpoint to compare (default: the baseline with fewer blocks)')
+                        help=f'checkpoint to compare (default: {RECOVERED} beside the shipped '
+                             'baseline, a copy without two vision blocks beside another)')
     parser.add_argument('--vision', default='', metavar='I,J,...',
-                        help='vision blocks that the candidate lacks (default: two of them)')
+                        help='compare a copy without these vision blocks, not trained again')
     parser.add_argument('--language', default='', metavar='I,J,...',
-                        help='language blocks that the candidate lacks (default: none)')
+                        help='compare a copy without these language blocks, not trained again')
     parser.add_argument('--seed', type=int, default=900_000, help='seed of the first scene')
     parser.add_argument('--variant', default='nominal', choices=bringup.VARIANTS)
 
@@ -137,12 +141,14 @@ def clear_output(folder: Path) -> None:
 
 
 def make_candidate(args: argparse.Namespace, baseline: Path) -> Path:
-    """Return the given candidate, or write the baseline without some of its blocks."""
+    """Return the candidate given or shipped, or write the baseline without some blocks."""
     if args.candidate:
         if args.vision or args.language:
             raise PlanError('--candidate is taken as it is; leave --vision and --language out')
         return bringup.find_checkpoint(args.candidate)
     plan = {stack: block_numbers(stack, getattr(args, stack)) for stack in ('vision', 'language')}
+    if not any(plan.values()) and args.checkpoint == bringup.DEFAULT_CHECKPOINT:
+        return bringup.find_checkpoint(RECOVERED)
     from vla_drop_ros.pruning.drop import drop_checkpoint
     output: Path = args.output / SMALLER
     drop_checkpoint(baseline, output, named_blocks(
@@ -169,7 +175,8 @@ def write_results(args: argparse.Namespace, contents: LogContents) -> None:
     films = write_film(output, episodes)
     shutil.rmtree(output / FRAMES, ignore_errors=True)
     manifests = {arm.name: load_manifest(arm.path) for arm in study.arms}
-    dropped = manifests['pruned'].dropped or {}
+    pruned = manifests['pruned']
+    dropped = pruned.dropped or (pruned.parent or {}).get('dropped') or {}
     removed = {stack: change['removed'] for stack, change in dropped.items()
                if stack != 'dead' and change['removed']}
     again = ['vla_drop', 'demo', '--episodes', str(study.episodes), '--seed', str(study.seed)]
@@ -180,20 +187,23 @@ def write_results(args: argparse.Namespace, contents: LogContents) -> None:
                  'behind real ROS 2 topics; success is judged from physics.',
         films=films, plot=output / PLOT, sizes={n: size(m) for n, m in manifests.items()},
         commands=[shlex.join(again), f'vla_drop trials report {output / LOG}'],
-        limits=limits(removed, study.episodes), provenance={
+        limits=limits(removed, study.episodes, pruned.recovery), provenance={
             'vla_drop_ros': __version__, 'Python': platform.python_version(),
             'machine': f'{platform.machine()}, {os.cpu_count()} CPU cores',
             'log (sha256 of its last line)': contents.tip,
             **{f'checkpoint {arm.name}': f'{arm.hash} {arm.path}' for arm in study.arms}}))
 
 
-def limits(removed: dict[str, list[int]], scenes: int) -> Sequence[str]:
+def limits(removed: dict[str, list[int]], scenes: int, recovery: Mapping[str, Any] | None = None,
+           ) -> Sequence[str]:
     """Return what this demo in particular does not show."""
     words = [f'{scenes} scenes are few: this shows the loop at work, it is no evaluation.']
     if removed:
         blocks = ', '.join(f'{stack} {numbers}' for stack, numbers in removed.items())
-        words.append(f'The smaller checkpoint lacks the blocks {blocks} and was neither chosen '
-                     'by a ranking nor trained afterwards; pruning with care does better.')
+        words.append(f'The smaller checkpoint lacks the blocks {blocks}; ' + (
+            f'afterwards it was trained on {recovery["frames"]} frames of demonstrations.'
+            if recovery else 'it was neither chosen by a ranking nor trained afterwards; pruning '
+                             'with care does better.'))
     return words
 
 
