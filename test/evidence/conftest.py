@@ -32,9 +32,10 @@ def unit(key: str, parameters: int, found: Outcomes, error: float) -> dict[str, 
 @pytest.fixture(scope='session')
 def ranking(tiny_pair: tuple[Path, Path], tiny_dataset: Path,
             tmp_path_factory: pytest.TempPathFactory) -> Ranking:
-    """Return a ranking of the tiny policy by every criterion."""
+    """Return a ranking of the tiny policy by some criteria; wanda scores no blocks."""
     path, (policy, base) = tmp_path_factory.mktemp('ranked') / 'ranking.json', tiny_pair
     assert main(['rank', str(policy), '--data', str(tiny_dataset), '--base', str(base),
+                 '--criterion', 'gateprobe,cka,uniform,random,endpoints,wanda', '--no-probes',
                  '--samples', '8', '--batch-size', '8', '--no-latency', '-o', str(path)]) == 0
     return Ranking.load(path)
 

@@ -7,6 +7,7 @@ the results file. `time` measures speed, on an idle machine. `report` writes the
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ examples:
   vla_drop evidence run --quick --output output/evidence      minutes, and means nothing
 """
 EPISODES, UNPAIRED_EPISODES = 6000, 2600
+ZERO_SHOT = 100  # episodes of each pruned model before it is recovered
 VARIANTS = 'nominal,distractors,lighting,hard'
 
 
@@ -69,7 +71,7 @@ def _prepare(args: argparse.Namespace) -> Any:
     """Return the rows, after making what they need."""
     from vla_drop_ros.cli.main import main as vla_drop
     from vla_drop_ros.evidence.study import rows_of, WITHOUT
-    episodes, unpaired = (24, 24) if args.quick else (EPISODES, UNPAIRED_EPISODES)
+    episodes, unpaired = (10, 10) if args.quick else (EPISODES, UNPAIRED_EPISODES)
     takeover = ['--variant', VARIANTS, '--takeover', 'wander', args.checkpoint]
     ranking, rows = args.work / 'ranking.json', args.output / 'evidence' / 'rows.json'
     steps = [
@@ -79,8 +81,8 @@ def _prepare(args: argparse.Namespace) -> Any:
                                   f'{unpaired}', '--first-seed', '510000', *takeover,
                                   '--without', *WITHOUT]),
         (rows, ['rank', args.checkpoint, '--data', str(args.work / 'data'), '-o', str(ranking),
-                '--no-latency', *(['--samples', '16', '--criterion', 'gateprobe,random,uniform',
-                                   '--no-probes'] if args.quick else [])]),
+                '--no-latency', *(('--samples', '4', '--criterion', 'uniform', '--no-probes')
+                                  if args.quick else ())]),
     ]
     for made, command in steps:
         if not made.exists() and not (made == rows and ranking.exists()) and vla_drop(command):
@@ -92,10 +94,13 @@ def _run(args: argparse.Namespace, sections: list[str]) -> int:
     from vla_drop_ros.evidence import study
     from vla_drop_ros.evidence.results import Results
     rows = [row for row in _prepare(args) if not sections or row.section in sections]
-    quick = {'zero_shot': 2, 'steps': 2, 'limit': 2} if args.quick else {'zero_shot': 100}
+    limits = {'zero_shot': ZERO_SHOT}
+    if args.quick:
+        limits = {'zero_shot': 2, 'steps': 2, 'limit': 2}
+        rows = [replace(row, seeds=(0,), probes=row.probes[:2]) for row in rows[:3]]
     places = _places(args)
     results = Results(places.results)
-    todo = [task for task in study.tasks(rows[:4] if args.quick else rows, places, **quick)
+    todo = [task for task in study.tasks(rows, places, **limits)
             if not study.is_done(task, results)]
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
                TimeElapsedColumn())

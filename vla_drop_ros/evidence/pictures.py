@@ -32,8 +32,9 @@ def draw_success(path: Path, tables: Any) -> None:
     for section, color in _SHORT.items():
         if any(row.section == section for row in rows):
             axis.plot([], [], 'o', color=color, label=SECTIONS[section])
-    axis.legend(loc='upper center', bbox_to_anchor=(0.3, -0.9 / max(2, 0.25 * len(rows))),
-                fontsize=7, ncols=2)
+    if rows:
+        axis.legend(loc='upper center', bbox_to_anchor=(0.3, -0.9 / max(2, 0.25 * len(rows))),
+                    fontsize=7, ncols=2)
     figure.savefig(path, dpi=110, bbox_inches='tight')
     pyplot.close(figure)
 
