@@ -4,6 +4,9 @@
 A recording from the start shows only how it goes well. Where a policy, or a wandering hand, has
 driven before and the expert takes over, the recording shows how to get back: HG-DAgger
 (arXiv 1810.02890) with the expert in the place of the person. What came before is not recorded.
+
+An action is the displacement that the hand made until the next frame, so that those of a chunk add
+up to the way that was taken, and the gripper's width as it was commanded.
 """
 
 from collections.abc import Collection, Sequence
@@ -76,9 +79,11 @@ def demonstrate(environment: PickPlaceEnvironment, writer: DatasetWriter, seed: 
     while steps < MAX_STEPS and not environment.succeeded(task):
         seen = environment.observation()
         deltas, widths = expert.act(environment.states(task))
-        action = np.append(deltas[0], widths[0])
-        writer.add(seen.images, seen.state, action)
-        execute(environment, action[None])
+        execute(environment, np.append(deltas[0], widths[0])[None])
+        # What the hand did, not what it was told: the arm lags behind, the expert tells it anew
+        # from where it is, and displacements so told would add up to more than the way taken.
+        done = environment.ee_position - seen.state[:3]
+        writer.add(seen.images, seen.state, np.append(done, widths[0]))
         steps += 1
     if steps and environment.succeeded(task):
         writer.end_episode(environment.instruction)
