@@ -54,7 +54,7 @@ setup(
                    'safetensors'],
         'recovery': ['peft>=0.17'],
         'smolvla': ['lerobot>=0.4', 'draccus'],
-        'dataset': ['pyarrow>=15', 'av>=12'],
+        'dataset': ['pyarrow>=15', 'av>=12', 'rosbags>=0.11'],
         'simulation': ['mujoco>=3.17', 'mink>=1.3', 'daqp', 'gymnasium>=1.0'],
         'cluster': ['ray>=2.40'],
     },

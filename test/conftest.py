@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 import os
 from pathlib import Path
 import sys
@@ -337,3 +337,30 @@ def calibration(tiny_policy: Any, tiny_dataset: Path) -> Any:
     from vla_drop_ros.dataset.reader import Dataset
     from vla_drop_ros.policies.calibration import calibrate
     return calibrate(tiny_policy, Dataset(tiny_dataset), 12, seed=3, batch_size=4)
+
+
+@pytest.fixture(scope='session')
+def ranking_file(tiny_pair: tuple[Path, Path], tiny_dataset: Path,
+                 tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a ranking by every criterion, with costs and latency."""
+    from vla_drop_ros.cli.main import main
+    path = tmp_path_factory.mktemp('ranked') / 'ranking.json'
+    policy, base = tiny_pair
+    assert main(['rank', str(policy), '--data', str(tiny_dataset), '--base', str(base),
+                 '--samples', '12', '--batch-size', '6', '-o', str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Callable[..., Any]:
+    """Return a maker of bags to fill, see ``recordings.py``: (name, namespace) -> recording."""
+    pytest.importorskip('rosbags')
+    spec = spec_from_file_location('recordings', Path(__file__).with_name('recordings.py'))
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def make(name: str = 'bag', namespace: str = '') -> Any:
+        return module.Recording(tmp_path / name, namespace)
+
+    return make

@@ -38,7 +38,7 @@ ROSDEP_KEYS = {
 }
 # No rosdep key that a released package may use; an extra of setup.py names each.
 PIP_ONLY = {'accelerate', 'av', 'draccus', 'gymnasium', 'lerobot', 'mink', 'mujoco', 'peft',
-            'pyarrow', 'ray', 'safetensors', 'tokenizers', 'torch', 'transformers'}
+            'pyarrow', 'ray', 'rosbags', 'safetensors', 'tokenizers', 'torch', 'transformers'}
 
 # Layer -> (layers that it may import, third-party packages that it must not). A layer is a
 # folder or a module of the package; importing inside the own layer is free.
@@ -62,7 +62,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     'lifeline': (set(), ROS | TORCH),
     'preflight': (PROCESSES, TORCH),
     'launch_description': (PROCESSES, TORCH),
-    'dataset': (DATA, ROS | TORCH),
+    'dataset': (DATA | {'robot_contract', 'runtime'}, ROS | TORCH),
     'families': (DATA, ROS),
     'weights': (DATA, ROS),
     'fingerprint': (DATA | {'families'}, ROS),

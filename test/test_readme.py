@@ -123,7 +123,7 @@ def test_arguments_are_understood(command: Command) -> None:
 def test_ros2_commands_name_what_exists(command: Command) -> None:
     """A launch file is there and declares the arguments; an executable is one of ours."""
     words = shlex.split(command.text)
-    assert words[1] in {'launch', 'lifecycle', 'node', 'param', 'run', 'service', 'topic'}
+    assert words[1] in {'bag', 'launch', 'lifecycle', 'node', 'param', 'run', 'service', 'topic'}
     if words[1] == 'launch' and words[2] == 'vla_drop_ros':
         assert (ROOT / 'launch' / words[3]).is_file()
         known = {argument.name for argument in GRAPHS[words[3].split('.')[0]].arguments}

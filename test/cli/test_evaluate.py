@@ -50,6 +50,51 @@ def test_two_checkpoints_get_the_same_seeds(
         assert one['swapped']['goal'] == one['goal']
 
 
+def test_checkpoints_are_compared_scene_by_scene(
+        tmp_path: Path, write_tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    """Each checkpoint is paired with the first: who solved which scenes, and Tango's interval."""
+    names = [str(tmp_path / name) for name in ('one', 'two')]
+    solved = {}
+    for name, scale, seeds in zip(names, (0.3, 0.2), ({0, 1, 2}, {2, 3}), strict=True):
+        solved[write_tiny(Path(name), scale=scale).identity] = seeds
+
+    def outcome(job: Any) -> dict[str, Any]:
+        return {'seed': job.seed, 'success': job.seed in solved[job.checkpoint], 'goal': 'beside',
+                'moved': None, 'named': 'red cube', 'latency': 0.01}
+
+    monkeypatch.setattr('vla_drop_ros.evaluation.pool.run',
+                        lambda jobs, *_: [outcome(job) for job in jobs])
+    assert main(['evaluate', *names, '--episodes', '6']) == 0
+    text = capsys.readouterr().out
+    cells = [line.split('│')[2:7] for line in text[text.index('scene by scene'):].splitlines()
+             if '-16.7 points' in line]
+    assert [[cell.strip() for cell in row] for row in cells] == [
+        ['1', '2', '1', '2', '-16.7 points']]
+    assert '-63.0 .. +39.8' in text
+
+
+def test_a_log_is_gone_on_with(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """The same command again runs only the episodes that are not in the file yet."""
+    log, outcome = tmp_path / 'episodes.jsonl', tmp_path / 'outcome.json'
+    words = ['evaluate', str(tiny_checkpoint), '--log', str(log), '--json', str(outcome)]
+    found = []
+    for episodes in (1, 3):
+        assert main([*words, '--episodes', str(episodes)]) == 0
+        found.append(json.loads(outcome.read_text())['episodes'][str(tiny_checkpoint)])
+    assert found[1][0] == found[0][0]  # to the last digit of the latency
+    assert [one['seed'] for one in found[1]] == [0, 1, 2]
+    assert [json.loads(line)['seed'] for line in log.read_text().splitlines()] == [0, 1, 2]
+
+
+def test_a_cluster_that_is_not_there(
+        tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An address without a cluster ends with 2 and says how to start one."""
+    pytest.importorskip('ray')
+    assert main(['evaluate', str(tiny_checkpoint), '--ray', '127.0.0.1:1']) == 2
+    assert 'ray start --head' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(('words', 'message'), [
     (['--variant', 'dark'], 'lighting'), (['--episodes', '0'], 'at least 1'),
     (['--workers', '0'], 'at least 1')])

@@ -22,8 +22,9 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros.bringup import build
-from vla_drop_ros.nodes.messages import chunk_message, pose_values, seconds
+from vla_drop_ros.nodes.messages import chunk_message
 from vla_drop_ros.nodes.qos import COMMAND, LATCHED, STATE
+from vla_drop_ros.runtime.robot_inputs import pose_values, seconds
 from vla_drop_ros.shared_memory import FOLDER
 from vla_drop_ros.supervisor import Running
 from vla_drop_ros.types import ActionChunk, ActionSpec

@@ -24,8 +24,9 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros.nodes.command_gate_node import CommandGateNode
-from vla_drop_ros.nodes.messages import chunk_message, pose_message, pose_values, time_message
+from vla_drop_ros.nodes.messages import chunk_message, pose_message, time_message
 from vla_drop_ros.nodes.qos import COMMAND, ESTOP, LATCHED, STATE, STATUS
+from vla_drop_ros.runtime.robot_inputs import pose_values
 from vla_drop_ros.types import ActionChunk, ActionSpec
 
 pytestmark = pytest.mark.ros

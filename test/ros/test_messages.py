@@ -6,6 +6,7 @@ import pytest
 
 from vla_drop_ros.nodes import messages
 from vla_drop_ros.runtime.latency import LatencySummary
+from vla_drop_ros.runtime.robot_inputs import pose_values, seconds
 from vla_drop_ros.types import ActionChunk, ActionSpec
 
 pytestmark = pytest.mark.ros
@@ -17,7 +18,7 @@ SPEC = ActionSpec(('x', 'gripper'), 'base_link', 'delta', 0.1, 3, 1)
 def test_stamps_survive(stamp: float) -> None:
     """A stamp comes back within a microsecond, with nanoseconds in range."""
     message = messages.time_message(stamp)
-    assert messages.seconds(message) == pytest.approx(stamp, abs=1e-6)
+    assert seconds(message) == pytest.approx(stamp, abs=1e-6)
 
 
 def test_chunk_survives() -> None:
@@ -38,7 +39,7 @@ def test_pose_survives() -> None:
     """Position and quaternion keep their order."""
     sent = messages.pose_message(1.0, 'base_link', np.array([1.0, 2.0, 3.0]),
                                  np.array([0.1, 0.2, 0.3, 0.4]))
-    assert messages.pose_values(sent) == ([1.0, 2.0, 3.0], [0.1, 0.2, 0.3, 0.4])
+    assert pose_values(sent) == ([1.0, 2.0, 3.0], [0.1, 0.2, 0.3, 0.4])
 
 
 def test_unmeasured_latency_is_not_shown_as_a_number() -> None:

@@ -23,10 +23,11 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros.errors import CheckpointError
 from vla_drop_ros.nodes.images import image_message
-from vla_drop_ros.nodes.messages import header, pose_message, seconds
+from vla_drop_ros.nodes.messages import header, pose_message
 from vla_drop_ros.nodes.policy_node import PolicyNode
 from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATE, STATUS
 from vla_drop_ros.robot_contract import RobotContract
+from vla_drop_ros.runtime.robot_inputs import seconds
 from vla_drop_ros.types import ActionChunk, ActionSpec, CameraSpec, Observation
 
 pytestmark = pytest.mark.ros

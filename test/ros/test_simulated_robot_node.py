@@ -20,10 +20,11 @@ from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from vla_drop_ros.errors import SimulationError, TaskError
-from vla_drop_ros.nodes.images import rgb_from
-from vla_drop_ros.nodes.messages import pose_message, pose_values, seconds
+from vla_drop_ros.nodes.messages import pose_message
 from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATE
 from vla_drop_ros.resources import share_path
+from vla_drop_ros.runtime.images import rgb_from
+from vla_drop_ros.runtime.robot_inputs import pose_values, seconds
 from vla_drop_ros.simulation.opengl import choose_backend
 
 pytestmark = pytest.mark.ros

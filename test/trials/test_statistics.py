@@ -58,6 +58,17 @@ def test_tango_interval_of_balanced_pairs(b: int, c: int, n: int, half: float) -
     assert interval.low == pytest.approx(-half, abs=5e-4)
 
 
+def test_tango_interval_of_a_published_table() -> None:
+    """Hyper-responsive airways before and after stem cell transplantation: 1 of 21 only, 7 only.
+
+    Bentur et al. 2009, worked by Fagerland, Lydersen and Laake, Recommended tests and confidence
+    intervals for paired binomial proportions, Statistics in Medicine 33 (2014) 2850-2875.
+    """
+    interval = paired_difference(1, 7, 21)
+    assert interval.estimate == pytest.approx(-6 / 21)
+    assert (interval.low, interval.high) == pytest.approx((-0.517, -0.026), abs=5e-4)
+
+
 def test_tango_interval_mirrors() -> None:
     """Naming the arms the other way round mirrors the interval."""
     there, back = paired_difference(12, 3, 60), paired_difference(3, 12, 60)

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure checkpoints in the simulator: success on held-out seeds, with intervals, without ROS.
 
-Every checkpoint runs the same seeds. With --swap each scene runs twice, the second time with an
-instruction about another object: what moves must change with the words alone.
+Every checkpoint runs the same seeds, so that two are compared scene by scene. With --swap each
+scene runs twice, the second time with an instruction about another object: what moves must change
+with the words alone.
+
+Episodes run in this process, in --workers, or with --ray on the nodes of a cluster, with the same
+results; only the time of a chunk depends on where. With --log every episode is on disk as soon as
+it has finished, and the same command goes on where a killed one ended.
 """
 
 import argparse
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 import json
-import multiprocessing
 from pathlib import Path
 import platform
 from typing import Any
@@ -22,15 +26,16 @@ from rich.table import Table
 from vla_drop_ros.bringup import find_checkpoint
 from vla_drop_ros.errors import unknown, VlaDropError
 from vla_drop_ros.manifest import load_manifest, write_manifest
-from vla_drop_ros.trials.statistics import Interval, wilson
+from vla_drop_ros.trials.statistics import Interval, paired_difference, wilson
 
 EXAMPLES = """\
 examples:
-  vla_drop evaluate reference --episodes 200
+  vla_drop evaluate reference --episodes 200 --workers 8
   vla_drop evaluate reference pruned --variant hard --json outcome.json
   vla_drop evaluate reference --swap --episodes 100
+  vla_drop evaluate reference pruned --episodes 1000 --ray auto --log episodes.jsonl
 """
-Job = tuple[str, int, str, bool]
+Episodes = list[dict[str, Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,10 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--first-seed', type=int, default=0,
                         help='training never used seeds below 1000000 (default: 0)')
     parser.add_argument('--variant', default='nominal',
-                        help='nominal, distractors, lighting or hard (default: nominal)')
+                        help='nominal, distractors, lighting, hard, camera or start '
+                             '(default: nominal)')
     parser.add_argument('--swap', action='store_true', help='swap the object named, see above')
-    parser.add_argument('--workers', type=int, default=1, help='processes (default: 1)')
-    parser.add_argument('--json', type=Path, help='write every episode here')
+    parser.add_argument('--workers', type=int, default=1,
+                        help='processes on this machine, without --ray (default: 1)')
+    parser.add_argument('--ray', metavar='ADDRESS',
+                        help='run on a Ray cluster: auto, HOST:6379 or ray://HOST:10001')
+    parser.add_argument('--log', type=Path, metavar='FILE',
+                        help='add every finished episode to this file (JSON lines); those that '
+                             'are in it are not run again')
+    parser.add_argument('--json', type=Path, help='write every episode here at the end')
     parser.add_argument('--record', action='store_true',
                         help='write success and latency into the manifest of each checkpoint')
 
@@ -58,11 +70,7 @@ def main(args: argparse.Namespace) -> int:
         raise VlaDropError('--episodes and --workers must be at least 1')
     folders = {name: str(find_checkpoint(name)) for name in args.checkpoints}
     prepare_rendering()
-    seeds = range(args.first_seed, args.first_seed + args.episodes)
-    outcome: dict[str, list[dict[str, Any]]] = {}
-    for name, folder in folders.items():
-        jobs = [(folder, seed, args.variant, args.swap) for seed in seeds]
-        outcome[name] = _run(jobs, args.workers, name)
+    outcome = _run(folders, args)
     _print(outcome, args)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +81,33 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _record(folder: str, args: argparse.Namespace, episodes: list[dict[str, Any]]) -> None:
+def _run(folders: Mapping[str, str], args: argparse.Namespace) -> dict[str, Episodes]:
+    """Return the episodes of every checkpoint, in the order of the seeds."""
+    from vla_drop_ros.evaluation import pool
+    from vla_drop_ros.evaluation.episodes import Job
+    from vla_drop_ros.evaluation.record import Record
+    identities = {name: load_manifest(folder).identity for name, folder in folders.items()}
+    seeds = range(args.first_seed, args.first_seed + args.episodes)
+    jobs = [Job(folder, identities[name], seed, args.variant, 'swap' if args.swap else 'own')
+            for name, folder in folders.items() for seed in seeds]
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+               TimeRemainingColumn(), TextColumn('{task.fields[successes]} succeeded'))
+    with Progress(*columns) as bars, Record(args.log) if args.log else nullcontext() as record:
+        names = {identity: name for name, identity in identities.items()}
+        tasks = {identity: bars.add_task(name, total=args.episodes, successes=0)
+                 for identity, name in names.items()}
+
+        def show(job: Job, result: Mapping[str, Any]) -> None:
+            task = tasks[job.checkpoint]
+            bars.update(task, advance=1, successes=bars.tasks[task].fields['successes']
+                        + result['success'])
+
+        results = pool.run(jobs, args.workers, record, show, args.ray)
+    return {name: results[place * len(seeds):(place + 1) * len(seeds)]
+            for place, name in enumerate(folders)}
+
+
+def _record(folder: str, args: argparse.Namespace, episodes: Episodes) -> None:
     """Add the outcome to the manifest; the identity of the checkpoint stays what it is."""
     manifest = load_manifest(folder)
     key = f'{args.variant}_swap' if args.swap else args.variant
@@ -92,63 +126,15 @@ def _record(folder: str, args: argparse.Namespace, episodes: list[dict[str, Any]
         manifest, quality={**(manifest.quality or {}), key: measured}, latency=latency))
 
 
-def _followed(good: list[dict[str, Any]]) -> int:
+def _followed(good: Episodes) -> int:
     return sum(one['swapped']['moved'] == one['swapped']['named'] for one in good)
 
 
-def _median(episodes: list[dict[str, Any]]) -> float:
+def _median(episodes: Episodes) -> float:
     return sorted(float(one['latency']) for one in episodes)[len(episodes) // 2]
 
 
-def _run(jobs: list[Job], workers: int, name: str) -> list[dict[str, Any]]:
-    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-               TextColumn('{task.fields[successes]} succeeded'))
-    with Progress(*columns) as progress:
-        task = progress.add_task(name, total=len(jobs), successes=0)
-        results = []
-        with _mapper(workers) as run:
-            for result in run(_episode, jobs):
-                results.append(result)
-                progress.update(task, advance=1,
-                                successes=sum(one['success'] for one in results))
-    return results
-
-
-class _mapper:  # noqa: N801 - used as a function
-    """Map in this process or in several; each keeps its policy and simulator."""
-
-    def __init__(self, workers: int) -> None:
-        context = multiprocessing.get_context('spawn')
-        self._pool = ProcessPoolExecutor(workers, mp_context=context) if workers > 1 else None
-
-    def __enter__(self) -> Callable[..., Any]:
-        return map if self._pool is None else self._pool.map
-
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-
-
-_LOADED: dict[str, Any] = {}
-
-
-def _episode(job: Job) -> dict[str, Any]:
-    from vla_drop_ros.policies.registry import load_policy
-    from vla_drop_ros.reference import rollouts
-    folder, seed, variant, swap = job
-    if folder not in _LOADED:
-        _LOADED.clear()
-        _LOADED[folder] = load_policy(folder, threads=1)
-    policy = _LOADED[folder]
-    latencies: list[float] = []
-    if swap:
-        first, second = rollouts.swap_instruction(policy, seed, variant)
-        return {**asdict(first), 'swapped': asdict(second)}
-    episode = rollouts.evaluate(policy, seed, variant, latencies)
-    return {**asdict(episode), 'latency': sorted(latencies)[len(latencies) // 2]}
-
-
-def _print(outcome: dict[str, list[dict[str, Any]]], args: argparse.Namespace) -> None:
+def _print(outcome: dict[str, Episodes], args: argparse.Namespace) -> None:
     table = Table(title=f'{args.variant}, {args.episodes} seeds from {args.first_seed}, '
                         '95 % Wilson intervals')
     for heading in ('checkpoint', 'success', 'interval', 'wrong object', 'by goal', 'ms a chunk'):
@@ -168,6 +154,26 @@ def _print(outcome: dict[str, list[dict[str, Any]]], args: argparse.Namespace) -
             table.add_row('  other object named:\n  that one moved', f'{followed}/{len(good)}',
                           _interval(wilson(followed, len(good))), '', '', '')
     Console().print(table)
+    first, *others = outcome
+    if others:
+        Console().print(_pairs(first, {name: outcome[name] for name in others}, outcome[first]))
+
+
+def _pairs(first: str, others: Mapping[str, Episodes], baseline: Episodes) -> Table:
+    """Return the table of how each checkpoint did on the scenes of the first."""
+    table = Table(title=f'scene by scene against {first}, difference with 95 % interval of Tango')
+    for heading in ('checkpoint', 'both', 'only first', 'only this', 'neither', 'difference'):
+        table.add_column(heading)
+    for name, episodes in others.items():
+        pairs = [(bool(one['success']), bool(two['success']))
+                 for one, two in zip(baseline, episodes, strict=True)]
+        found = paired_difference(pairs.count((False, True)), pairs.count((True, False)),
+                                  len(pairs))
+        table.add_row(name, *(str(pairs.count(pair)) for pair in (
+            (True, True), (True, False), (False, True), (False, False))),
+            f'{100 * found.estimate:+.1f} points\n'
+            f'{100 * found.low:+.1f} .. {100 * found.high:+.1f}')
+    return table
 
 
 def _interval(interval: Interval) -> str:

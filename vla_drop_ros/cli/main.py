@@ -22,6 +22,7 @@ VERBS = {
     'doctor': 'check that this machine can run everything; say how to mend what cannot',
     'inspect': 'show what a checkpoint is: blocks, sizes, action language, history',
     'demonstrate': 'record demonstrations of the simulated expert as a LeRobot dataset',
+    'convert': 'make a LeRobot dataset of bags recorded on a robot',
     'rank': 'score the blocks of a checkpoint by every criterion, on demonstrations',
     'plan': 'choose what to drop, by a ranking and a budget',
     'drop': 'write a checkpoint with fewer blocks',

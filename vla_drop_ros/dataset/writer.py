@@ -115,11 +115,16 @@ class DatasetWriter:
         """Forget the frames of the open episode."""
         self._open = []
 
+    def discard(self) -> None:
+        """Remove all that was written."""
+        self._writer.close()
+        shutil.rmtree(self._partial, ignore_errors=True)
+
     def close(self) -> None:
         """Write what describes the frames, and give the folder its name."""
         self._writer.close()
         if not self._episodes:
-            shutil.rmtree(self._partial)
+            self.discard()
             raise DatasetError('no episode was recorded; nothing is written')
         self._write_table(EPISODES_PATH.format(chunk_index=0, file_index=0),
                           arrow.Table.from_pylist(self._episodes))

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vla_drop_ros.errors import unknown, VlaDropError
+from vla_drop_ros.errors import CheckpointError, unknown, VlaDropError
+from vla_drop_ros.manifest import load_manifest
 from vla_drop_ros.policies.policy import Policy
 from vla_drop_ros.policies.registry import load_policy
 from vla_drop_ros.reference import rollouts
@@ -21,7 +22,8 @@ class Job:
 
     Attributes:
         folder: checkpoint folder.
-        checkpoint: its identity, so that an outcome is never taken for another checkpoint's.
+        checkpoint: its identity, or the first digits of it, so that an outcome is never taken for
+            another checkpoint's.
         seed: of the scene.
         variant: of the scene.
         probe: what is said, one of ``PROBES``.
@@ -76,14 +78,30 @@ _LOADED: dict[tuple[str, str], Policy] = {}
 def run_job(job: Job) -> dict[str, Any]:
     """Run an episode; this process keeps the policy that it used last, and its cell.
 
+    On one thread of the CPU, also beside a GPU: every process then computes the same numbers.
+
     Returns:
         What ``Episode`` holds and, where measured, ``chunks`` and their median ``latency`` [s].
+
+    Raises:
+        CheckpointError: the folder is damaged, or no longer the checkpoint of the job.
 
     """
     name = (job.folder, job.checkpoint)
     if name not in _LOADED:
         _LOADED.clear()
-        _LOADED[name] = load_policy(job.folder, threads=1)
+        check_identity(job)
+        _LOADED[name] = load_policy(job.folder, device='cpu', threads=1)
     return PROBES[job.probe](_LOADED[name], job)
+
+
+def check_identity(job: Job) -> str:
+    """Return the whole identity of the folder; raise CheckpointError where it is not the job's."""
+    found = load_manifest(job.folder).identity
+    if not found.startswith(job.checkpoint):
+        raise CheckpointError(
+            f'{job.folder} holds checkpoint {found[:12]}, the episodes were to be of '
+            f'{job.checkpoint[:12]}: it was changed meanwhile; start again')
+    return found
 
 

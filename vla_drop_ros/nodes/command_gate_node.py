@@ -21,14 +21,13 @@ from vla_drop_ros.nodes.messages import (
     diagnostics_message,
     incoming_chunk,
     latency_values,
-    pose_values,
-    seconds,
 )
 from vla_drop_ros.nodes.parameters import declare, parameter
 from vla_drop_ros.nodes.process import run_node
 from vla_drop_ros.nodes.qos import COMMAND, ESTOP, LATCHED, STATE, STATUS
 from vla_drop_ros.robot_contract import load_contract, RobotContract
 from vla_drop_ros.runtime.gate import CommandGate, Decision, Mode
+from vla_drop_ros.runtime.robot_inputs import pose_values, stamp_of
 from vla_drop_ros.runtime.watchdog import ClockWatch, kind
 
 # The e-stop is heard twice: as a volatile topic, which every publisher matches, and as a latched
@@ -113,9 +112,7 @@ class CommandGateNode(ManagedNode):
             self.get_logger().warning(f'chunk rejected: {reason}', throttle_duration_sec=1.0)
 
     def _on_pose(self, message: PoseStamped) -> None:
-        position, quaternion = pose_values(message)
-        self._gate.add_pose(seconds(message.header.stamp), position, quaternion,
-                            message.header.frame_id)
+        self._gate.add_pose(stamp_of(message), *pose_values(message), message.header.frame_id)
 
     def _on_estop(self, message: Bool) -> None:
         self._gate.estop.update(message.data)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Between ROS messages and the types of the core; every time is [s], every array numpy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -13,14 +13,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from vla_drop_ros.runtime.gate import IncomingChunk
 from vla_drop_ros.runtime.latency import LatencySummary
+from vla_drop_ros.runtime.robot_inputs import NANOSECONDS, seconds
 from vla_drop_ros.types import ActionChunk, FloatArray
-
-NANOSECONDS = 1_000_000_000
-
-
-def seconds(time: Time | Duration) -> float:
-    """Return a stamp or duration in [s]."""
-    return float(time.sec + time.nanosec / NANOSECONDS)
 
 
 def clock_seconds(node: Node) -> float:
@@ -47,12 +41,6 @@ def pose_message(stamp: float, frame: str, position: FloatArray,
     point.x, point.y, point.z = (float(value) for value in position)
     turn.x, turn.y, turn.z, turn.w = (float(value) for value in quaternion)
     return message
-
-
-def pose_values(message: PoseStamped) -> tuple[list[float], list[float]]:
-    """Return position [m] and quaternion x y z w."""
-    point, turn = message.pose.position, message.pose.orientation
-    return [point.x, point.y, point.z], [turn.x, turn.y, turn.z, turn.w]
 
 
 def twist_message(stamp: float, frame: str, linear: FloatArray,
@@ -110,8 +98,3 @@ def latency_values(name: str, summary: LatencySummary) -> dict[str, str]:
     shown = {'p50': summary.p50, 'p95': summary.p95, 'max': summary.max}
     return {f'{name} {key} [ms]': '-' if np.isnan(value) else f'{value * 1000:.1f}'
             for key, value in shown.items()}
-
-
-def joint_values(names: Sequence[str], positions: Sequence[float]) -> dict[str, float]:
-    """Return joint name -> position [rad or m]; names without a position are left out."""
-    return dict(zip(names, (float(value) for value in positions), strict=False))

@@ -23,15 +23,11 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros.errors import CheckpointError, VlaDropError
 from vla_drop_ros.manifest import checkpoint_hash
-from vla_drop_ros.nodes.images import rgb_from
 from vla_drop_ros.nodes.managed_node import ManagedNode
 from vla_drop_ros.nodes.messages import (
     chunk_message,
     clock_seconds,
-    joint_values,
     pause_message,
-    pose_values,
-    seconds,
 )
 from vla_drop_ros.nodes.parameters import declare
 from vla_drop_ros.nodes.policy_report import PolicyReport
@@ -40,10 +36,10 @@ from vla_drop_ros.nodes.process import run_node
 from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATE, STATUS
 from vla_drop_ros.policies.registry import load_policy
 from vla_drop_ros.robot_contract import load_contract, RobotContract
-from vla_drop_ros.runtime.observation_sync import ObservationSync, state_vector
 from vla_drop_ros.runtime.policy_worker import Infers, PolicyWorker
 from vla_drop_ros.runtime.replanning import Replanner, Request
 from vla_drop_ros.runtime.resident import ResidentPolicies
+from vla_drop_ros.runtime.robot_inputs import RobotInputs
 from vla_drop_ros.types import ActionChunk, Observation
 
 STOP_TIMEOUT = 5.0
@@ -82,8 +78,8 @@ class PolicyNode(ManagedNode):
         self._contract = contract = load_contract(self.parameters.robot)
         path = str(self.get_parameter('checkpoint').value)
         self._check(path, contract)
-        self._sync: ObservationSync[Image] = ObservationSync(contract)
-        self._replanner = Replanner(self._sync, self.parameters.replan_period)
+        self._inputs = RobotInputs(contract)
+        self._replanner = Replanner(self._inputs.sync, self.parameters.replan_period)
         if self.parameters.instruction:
             self._replanner.instruct(self.parameters.instruction)
         self._load_ended.clear()
@@ -149,26 +145,15 @@ class PolicyNode(ManagedNode):
 
     def _subscribe(self, contract: RobotContract) -> None:
         streams: list[tuple[type, str, Callable[..., None], QoSProfile]] = [
-            (Image, stream.topic, partial(self._on_image, key), IMAGE)
+            (Image, stream.topic, partial(self._inputs.add_image, key), IMAGE)
             for key, stream in contract.cameras.items()]
-        streams.append((PoseStamped, contract.pose.topic, self._on_pose, STATE))
+        streams.append((PoseStamped, contract.pose.topic, self._inputs.add_pose, STATE))
         streams.append((String, 'instruction', self._on_instruction, LATCHED))
         if contract.joints is not None:
-            streams.append((JointState, contract.joints.topic, self._on_joints, STATE))
+            streams.append((JointState, contract.joints.topic, self._inputs.add_joints, STATE))
         for message, topic, callback, qos in streams:
             self.own(self.destroy_subscription,
                      self.create_subscription(message, topic, callback, qos))
-
-    def _on_image(self, key: str, message: Image) -> None:
-        self._sync.add_image(key, seconds(message.header.stamp), message)
-
-    def _on_pose(self, message: PoseStamped) -> None:
-        self._sync.add_pose(seconds(message.header.stamp), *pose_values(message),
-                            message.header.frame_id)
-
-    def _on_joints(self, message: JointState) -> None:
-        self._sync.add_joints(seconds(message.header.stamp),
-                              joint_values(message.name, message.position))
 
     def _on_instruction(self, message: String) -> None:
         with self._publishing:
@@ -203,10 +188,7 @@ class PolicyNode(ManagedNode):
 
     def _observe(self, policy: Infers, work: Request[Image]) -> Observation:
         """Build what the policy sees; runs in the inference thread."""
-        assert self._contract is not None
-        images = {key: rgb_from(message) for key, message in work.snapshot.images.items()}
-        state = state_vector(work.snapshot, policy.state_names, self._contract)
-        return Observation(work.snapshot.stamp, images, state, work.instruction)
+        return self._inputs.observation(work.snapshot, policy.state_names, work.instruction)
 
     def _pause(self) -> None:
         with self._publishing:

@@ -24,12 +24,12 @@ from vla_drop_ros.nodes.messages import (
     diagnostics_message,
     header,
     pose_message,
-    pose_values,
     time_message,
 )
 from vla_drop_ros.nodes.parameters import declare, parameter
 from vla_drop_ros.nodes.process import run_node
 from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATE, STATUS
+from vla_drop_ros.runtime.robot_inputs import pose_values
 from vla_drop_ros.simulation.arm import SERVO_PERIOD
 from vla_drop_ros.simulation.command_inlet import CommandInlet
 from vla_drop_ros.simulation.environment import PickPlaceEnvironment, POLICY_CAMERAS

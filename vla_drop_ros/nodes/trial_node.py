@@ -25,11 +25,11 @@ from trajectory_msgs.msg import JointTrajectory
 from vla_drop_ros import __version__
 from vla_drop_ros.errors import ObservationError, TrialError
 from vla_drop_ros.manifest import checkpoint_hash
-from vla_drop_ros.nodes.images import rgb_from
-from vla_drop_ros.nodes.messages import seconds
 from vla_drop_ros.nodes.parameters import declare, parameter
 from vla_drop_ros.nodes.process import run_node
 from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATUS
+from vla_drop_ros.runtime.images import rgb_from
+from vla_drop_ros.runtime.robot_inputs import stamp_of
 from vla_drop_ros.trials import commands
 from vla_drop_ros.trials.episode import Arm, Episode, Study
 from vla_drop_ros.trials.log import open_study, read_log
@@ -210,11 +210,11 @@ class TrialNode(Node):
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         if message.points:  # an empty chunk says that the policy paused
-            self.session.chunk(seconds(message.header.stamp))
+            self.session.chunk(stamp_of(message))
 
     def _on_frame(self, message: Image) -> None:
         try:
-            self._recorder.add(seconds(message.header.stamp), rgb_from(message))
+            self._recorder.add(stamp_of(message), rgb_from(message))
         except ObservationError as error:
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
 
