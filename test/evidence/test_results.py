@@ -9,9 +9,10 @@ import numpy as np
 
 from vla_drop_ros.evidence.results import Outcomes, Results
 
-EPISODES: list[dict[str, Any]] = [{'seed': 4, 'success': True, 'steps': 20, 'moved': 'red cube', 'named': 'red cube'},
-            {'seed': 2, 'success': False, 'steps': 92, 'moved': 'blue cube', 'named': 'red cube'},
-            {'seed': 9, 'success': False, 'steps': 92, 'moved': None, 'named': 'red cube'}]
+EPISODES: list[dict[str, Any]] = [
+    {'seed': 4, 'success': True, 'steps': 20, 'moved': 'red cube', 'named': 'red cube'},
+    {'seed': 2, 'success': False, 'steps': 92, 'moved': 'blue cube', 'named': 'red cube'},
+    {'seed': 9, 'success': False, 'steps': 92, 'moved': None, 'named': 'red cube'}]
 
 
 def test_outcomes_survive_json() -> None:

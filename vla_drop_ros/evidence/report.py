@@ -11,13 +11,14 @@ import numpy as np
 from vla_drop_ros.evidence.comparison import common, difference, rank_correlation, success
 from vla_drop_ros.evidence.results import Outcomes, Results
 from vla_drop_ros.evidence.rows import OWN, Probe, ROBUST, Row, SECTIONS
+from vla_drop_ros.evidence.study import PROBES_FILE, WITHOUT
+from vla_drop_ros.evidence.targets import points, targets
 from vla_drop_ros.simulation.layout import draw_layout
 from vla_drop_ros.trials.statistics import Interval
 from vla_drop_ros.types import FloatArray
 
 BEGIN = '<!-- below: written by `vla_drop evidence report` -->'
 END = '<!-- above: written by `vla_drop evidence report` -->'
-MARGIN = 0.05
 PROXIES = ('held_out_loss', 'action_error', 'critical_error', 'fidelity_error',
            'gripper_agreement', 'noise_spread')
 
@@ -104,6 +105,10 @@ def _document(tables: Tables) -> Iterator[str]:
            'episodes. Differences are in points of success, paired by scene and where possible '
            'by seed, with 95 % intervals; sizes and speed are shares of the baseline without '
            'its dead parts.')
+    found = list(targets(tables))
+    if found:
+        yield from ('', '### What was hoped for', '', '| hoped for | came | |', '|---|---|---|')
+        yield from (f'| {hope} | {came} | {verdict} |' for hope, came, verdict in found)
     for section, title in SECTIONS.items():
         rows = [row for row in tables.rows if row.section == section]
         if any(map(tables.runs, rows)):
@@ -111,6 +116,8 @@ def _document(tables: Tables) -> Iterator[str]:
             yield from _table(tables, rows)
             if section == 'composition':
                 yield from _composition(tables, rows)
+            if section == 'divergence':
+                yield from _directions(tables.results.path.with_name(PROBES_FILE))
     yield from _robustness(tables)
     yield from _proxies(tables)
     yield from ('', '![success by row](evidence/recovery.png)', '',
@@ -177,8 +184,19 @@ def _first_seed(tables: Tables, row: Row, probe: Probe) -> Interval | None:
     return difference(found, other)
 
 
+def _directions(path: Path) -> Iterator[str]:
+    """Yield which channels and heads each module bears to lose, the least or the most changed."""
+    if not path.is_file():
+        return
+    yield from ('', 'What a module loses least by, probed one at a time: the action loss added '
+                'where the least (low) or the most changed (high) units go.', '',
+                '| unit | module | share | low | high | taken |', '|---|---|---|---|---|---|')
+    for line in json.loads(path.read_text()):
+        yield ('| {unit} | {stack} | {share:.0%} | {low:+.4f} | {high:+.4f} | {taken} |'
+               .format(**line))
+
+
 def _composition(tables: Tables, rows: Sequence[Row]) -> Iterator[str]:
-    from vla_drop_ros.evidence.study import WITHOUT
     unseen = {tuple(pair.split(':')) for pair in WITHOUT}
     yield from ('', f'The recovery saw no scene that asks for {", ".join(WITHOUT)}; the baseline '
                 'had seen all pairs before, so this is about what recovery forgets.', '')
@@ -230,10 +248,7 @@ def _percent(found: Interval) -> str:
 
 
 def _points(found: Interval | None) -> str:
-    if found is None:
-        return ''
-    return (f'{100 * found.estimate:+.1f} [{100 * found.low:+.1f}, '
-            f'{100 * found.high:+.1f}]')
+    return '' if found is None else points(found)
 
 
 def _number(numbers: dict[str, Any], name: str, form: str) -> str:

@@ -32,6 +32,7 @@ RECIPES = {
     'taught': replace(MAIN, distill_actions=1.0),
     'unpaired': replace(MAIN, steps=300),
 }
+PROBES_FILE = 'probes.json'
 # Pairs of colour and goal that the data of the recipe 'unpaired' lack.
 WITHOUT = ('red:left_bin', 'blue:right_bin', 'green:on_top', 'yellow:beside')
 
@@ -211,8 +212,21 @@ def rows_of(path: Path, ranking: Path) -> list[Row]:
     make of the ranking.
     """
     if not path.is_file():
-        found = all_rows(Ranking.load(ranking))
+        ranked = Ranking.load(ranking)
+        found = all_rows(ranked)
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = ',\n'.join(json.dumps(row.to_dict()) for row in found)
         path.write_text(f'[\n{lines}\n]\n')
+        path.with_name(PROBES_FILE).write_text(json.dumps(list(_probes(ranked)), indent=1) + '\n')
     return [Row.from_dict(data) for data in json.loads(path.read_text())]
+
+
+def _probes(ranking: Ranking) -> Iterator[dict[str, Any]]:
+    """Yield what the ranking's probes of divergence measured, both directions side by side."""
+    found = ranking.criteria.get('divergence')
+    for unit, by_stack in (found.units if found is not None else {}).items():
+        for stack, ranked in by_stack.items():
+            probed = ranked.extra.get('probe', {})
+            for low, high in zip(probed.get('low', ()), probed.get('high', ()), strict=True):
+                yield {'unit': unit, 'stack': stack, 'share': low[0], 'low': low[1],
+                       'high': high[1], 'taken': ranked.extra.get('direction', 'low')}
