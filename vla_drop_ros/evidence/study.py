@@ -24,7 +24,7 @@ from vla_drop_ros.recovery.recover import flops, recover, Settings
 from vla_drop_ros.recovery.samples import Samples
 
 ONE_THREAD = 1
-MAIN = Recipe(steps=800)
+MAIN = Recipe(steps=800, draws=6, precision='bf16')
 RECIPES = {
     'main': MAIN,
     'short': replace(MAIN, steps=300),
