@@ -7,7 +7,7 @@ from typing import Any
 from vla_drop_ros.evidence.comparison import common, rank_correlation, success
 from vla_drop_ros.evidence.rows import SECTIONS
 
-_SHORT = {'modules': 'C0', 'teaching': 'C4', 'criteria': 'C1', 'twins': 'C2', 'divergence': 'C3',
+_SHORT = {'modules': 'C0', 'longer': 'C6', 'teaching': 'C4', 'criteria': 'C1', 'twins': 'C2', 'divergence': 'C3',
           'composition': 'C5'}
 
 

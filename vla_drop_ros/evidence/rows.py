@@ -18,6 +18,7 @@ WIDTHS = ('divergence', 'divergence-relative', 'divergence-controlled', 'magnitu
 SHARES = (0.88, 0.80)  # of the parameters that the width schemes leave
 SECTIONS = {
     'modules': 'Where is the redundancy? (Drop-Then-Recovery)',
+    'longer': 'The same recovery, 3000 steps',
     'criteria': 'Which criterion? Language, half and 2 of 8 left',
     'twins': 'CKA twin layers: language and action blocks tied',
     'divergence': 'Adaptation divergence: narrower without recovery',
@@ -120,7 +121,7 @@ def inner(depth: int) -> list[int]:
 
 def all_rows(ranking: Ranking) -> list[Row]:
     """Return the rows of every section, the ones that matter most first."""
-    return [*modules(ranking), *teaching(ranking), *criteria(ranking), *twins(ranking),
+    return [*modules(ranking), *longer(ranking), *teaching(ranking), *criteria(ranking), *twins(ranking),
             *divergence(ranking), *composition(ranking)]
 
 
@@ -146,6 +147,14 @@ def modules(ranking: Ranking) -> list[Row]:
         row('language half, attention only', language(odd(words), 'mha')),
         row('language half, MLP only', language(odd(words), 'mlp')),
     ]
+
+
+def longer(ranking: Ranking) -> list[Row]:
+    """The checkpoints that are shipped: language half and two left, with more steps."""
+    depth = ranking.layout['language'].depth
+    return [Row('longer', name, language(gone), 'long', (0,), 400, (*OWN, *ROBUST))
+            for name, gone in (('language half, odd dropped', odd(depth)),
+                               ('language 2 left, endpoints', inner(depth)))]
 
 
 def teaching(ranking: Ranking) -> list[Row]:

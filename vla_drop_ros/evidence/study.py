@@ -27,6 +27,7 @@ ONE_THREAD = 1
 MAIN = Recipe(steps=800, draws=6, precision='bf16')
 RECIPES = {
     'main': MAIN,
+    'long': replace(MAIN, steps=3000),
     'short': replace(MAIN, steps=300),
     'tenth': replace(MAIN, steps=300, share=0.1),
     'taught': replace(MAIN, distill_actions=1.0),
