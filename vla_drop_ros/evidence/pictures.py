@@ -7,8 +7,8 @@ from typing import Any
 from vla_drop_ros.evidence.comparison import common, rank_correlation, success
 from vla_drop_ros.evidence.rows import SECTIONS
 
-_SHORT = {'modules': 'C0', 'longer': 'C6', 'teaching': 'C4', 'criteria': 'C1', 'twins': 'C2', 'divergence': 'C3',
-          'composition': 'C5'}
+_COLORS = {'modules': 'C0', 'longer': 'C6', 'teaching': 'C4', 'criteria': 'C1', 'twins': 'C2',
+           'divergence': 'C3', 'composition': 'C5'}
 
 
 def draw_success(path: Path, tables: Any) -> None:
@@ -20,7 +20,7 @@ def draw_success(path: Path, tables: Any) -> None:
     figure, axis = pyplot.subplots(figsize=(9, 1.2 + 0.23 * len(rows)))
     for place, row in enumerate(rows):
         found = success(common([tables.runs(row)])[0])
-        color = _SHORT[row.section]
+        color = _COLORS[row.section]
         axis.plot([100 * found.low, 100 * found.high], [place, place], color=color)
         axis.plot(100 * found.estimate, place, 'o', color=color, markersize=6)
         for bare in tables.zero_shot(row) if row.recipe else ():
@@ -29,7 +29,7 @@ def draw_success(path: Path, tables: Any) -> None:
     axis.invert_yaxis()
     axis.set(xlim=(-2, 102), xlabel='success [%]: recovered (dot, 95 %), before recovery (bar)')
     axis.grid(axis='x', alpha=0.4)
-    for section, color in _SHORT.items():
+    for section, color in _COLORS.items():
         if any(row.section == section for row in rows):
             axis.plot([], [], 'o', color=color, label=SECTIONS[section])
     if rows:
