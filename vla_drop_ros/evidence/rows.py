@@ -121,8 +121,8 @@ def inner(depth: int) -> list[int]:
 
 def all_rows(ranking: Ranking) -> list[Row]:
     """Return the rows of every section, the ones that matter most first."""
-    return [row for section in (modules, longer, teaching, criteria, twins, divergence, composition)
-            for row in section(ranking)]
+    sections = (modules, longer, teaching, criteria, twins, divergence, composition)
+    return [row for section in sections for row in section(ranking)]
 
 
 def modules(ranking: Ranking) -> list[Row]:
