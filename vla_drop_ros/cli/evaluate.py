@@ -48,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='nominal, distractors, lighting, hard, camera or start '
                              '(default: nominal)')
     parser.add_argument('--swap', action='store_true', help='swap the object named, see above')
+    parser.add_argument('--paraphrase', action='store_true',
+                        help='say every task in a phrasing that training never had')
     parser.add_argument('--workers', type=int, default=1,
                         help='processes on this machine, without --ray (default: 1)')
     parser.add_argument('--ray', metavar='ADDRESS',
@@ -66,6 +68,8 @@ def main(args: argparse.Namespace) -> int:
     from vla_drop_ros.simulation.opengl import prepare_rendering
     if args.variant not in VARIANTS:
         raise VlaDropError(unknown('variant', args.variant, VARIANTS))
+    if args.swap and args.paraphrase:
+        raise VlaDropError('--swap and --paraphrase: one at a time')
     if args.episodes < 1 or args.workers < 1:
         raise VlaDropError('--episodes and --workers must be at least 1')
     folders = {name: str(find_checkpoint(name)) for name in args.checkpoints}
@@ -88,7 +92,8 @@ def _run(folders: Mapping[str, str], args: argparse.Namespace) -> dict[str, Epis
     from vla_drop_ros.evaluation.record import Record
     identities = {name: load_manifest(folder).identity for name, folder in folders.items()}
     seeds = range(args.first_seed, args.first_seed + args.episodes)
-    jobs = [Job(folder, identities[name], seed, args.variant, 'swap' if args.swap else 'own')
+    probe = 'swap' if args.swap else 'paraphrase' if args.paraphrase else 'own'
+    jobs = [Job(folder, identities[name], seed, args.variant, probe)
             for name, folder in folders.items() for seed in seeds]
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
                TimeRemainingColumn(), TextColumn('{task.fields[successes]} succeeded'))
@@ -110,7 +115,7 @@ def _run(folders: Mapping[str, str], args: argparse.Namespace) -> dict[str, Epis
 def _record(folder: str, args: argparse.Namespace, episodes: Episodes) -> None:
     """Add the outcome to the manifest; the identity of the checkpoint stays what it is."""
     manifest = load_manifest(folder)
-    key = f'{args.variant}_swap' if args.swap else args.variant
+    key = args.variant + ('_swap' if args.swap else '_paraphrase' if args.paraphrase else '')
     good = [one for one in episodes if one['success']]
     interval = wilson(len(good), len(episodes))
     measured: dict[str, Any] = {
