@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from safetensors.torch import load_file, save_file
 import torch
@@ -33,6 +34,7 @@ def accelerator(recipe: Recipe, device: str = 'auto') -> Accelerator:
     """Return what shares the work out over the processes that ``accelerate launch`` started."""
     precision = {'fp32': 'no'}.get(recipe.precision, recipe.precision)
     # Blocks whose output nothing reads get no gradient, which DDP must be told.
+    AcceleratorState._reset_state()  # else a process keeps the precision of its first recovery
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(mixed_precision=precision, cpu=device == 'cpu', kwargs_handlers=[unused])
 
