@@ -339,3 +339,17 @@ def test_manifest_can_be_amended(tiny_checkpoint: Path) -> None:
     write_manifest(tiny_checkpoint, amended)
     assert verify(tiny_checkpoint).quality == {'success': 0.93}
     assert checkpoint_hash(tiny_checkpoint) == manifest.identity
+
+
+@pytest.mark.parametrize(('name', 'left'), [('reference-half', 4), ('reference-two', 2)])
+def test_recovered_checkpoints_are_shipped(name: str, left: int) -> None:
+    """They load strictly, descend from the shipped baseline, and say how they were recovered."""
+    models = Path(__file__).resolve().parents[1] / 'models'
+    model, manifest = load_checkpoint(models / name)
+    pruned = manifest.parent or {}
+    assert pruned['parent']['sha256'] == load_manifest(models / 'reference').identity
+    removed = pruned['dropped']['language']['modes']['keep-kv']
+    assert len(removed) == 8 - left and (manifest.recovery or {})['recipe']['steps'] > 0
+    assert manifest.name == name and model is not None
+    assert sum(manifest.parameters.values()) < 0.85 * sum(
+        load_manifest(models / 'reference').parameters.values())

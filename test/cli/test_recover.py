@@ -25,6 +25,9 @@ def test_it_recovers_and_tells(tiny_checkpoint: Path, tiny_dataset: Path, tmp_pa
     recipe = dict(manifest.recovery or {})['recipe']
     assert (recipe['seed'], recipe['freeze'], recipe['steps']) == (7, ['vision'], 4)
     assert manifest.name == 'again'
+    assert main(['inspect', str(out)]) == 0
+    shown = ' '.join(capsys.readouterr().out.split())
+    assert 'frames of 5 episodes' in shown and 'step 4' in shown and 'batch_size 4' in shown
 
 
 def test_steps_can_match_the_whole_models_cost(

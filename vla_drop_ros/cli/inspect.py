@@ -87,7 +87,7 @@ def _facts(manifest: Manifest) -> Table:
         'dead parts dropped': _dead(manifest),
         'criterion': _criterion(manifest.criterion),
         'calibration': _calibration(manifest.calibration),
-        'recovery': _plain(manifest.recovery),
+        'recovery': _recovery(manifest.recovery),
         'quality': _plain(manifest.quality) or 'not measured',
         'latency': _plain(manifest.latency) or 'not measured',
         'training': _plain(manifest.training),
@@ -137,6 +137,18 @@ def _calibration(record: Mapping[str, Any] | None) -> str | None:
     """Return which data; the frames are in the manifest for programs."""
     return _plain({key: value for key, value in record.items()
                    if key not in ('frames', 'episodes')}) if record else None
+
+
+def _recovery(record: Mapping[str, Any] | None) -> str | None:
+    """Return data, recipe and what was measured last; the curve is in the manifest."""
+    if not record:
+        return None
+    recipe = ', '.join(f'{name} {value}' for name, value in record['recipe'].items() if value)
+    last = ', '.join(f'{name} {value:.4g}' for name, value in record['curve'][-1].items())
+    taught = f'\ntaught by {record["parent"]}' if record['parent'] else ''
+    return (f'{record["frames"]} frames of {record["episodes"]} episodes of {record["dataset"]} '
+            f'({record["dataset_sha256"][:12]}), {record["seconds"]} s in {record["processes"]} '
+            f'processes{taught}\n{recipe}\n{last}')
 
 
 def _stock(manifest: Manifest) -> str | None:
