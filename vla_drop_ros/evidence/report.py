@@ -156,7 +156,8 @@ def _robustness(tables: Tables) -> Iterator[str]:
     yield from ('', '### Harder scenes and other words', '')
     yield ('First training seed, 100 scenes each. `camera` and `start` lie outside of what '
            'training had; paraphrases are of known words in phrasings that it never had; swap is '
-           'the share of scenes in which the object moved that the other instruction names.')
+           'the share of scenes in which the object moved that the other instruction names. In '
+           'brackets the paired difference to the shipped baseline.')
     yield from ('', '| row | ' + ' | '.join(
         variant if words == 'own' else words for variant, words in probes) + ' |')
     yield '|' + '---|' * (len(probes) + 1)
@@ -169,14 +170,12 @@ def _robustness(tables: Tables) -> Iterator[str]:
             if gap is not None:
                 cells[-1] += f' ({_points(gap)})'
         yield f'| {row.name} | ' + ' | '.join(cells) + ' |'
-    yield ''
-    yield 'In brackets: the paired difference to the baseline trained as long.'
 
 
 def _first_seed(tables: Tables, row: Row, probe: Probe) -> Interval | None:
-    base = tables.trained.get('main')
-    if base is None or base is row or not row.recipe:
+    if row is tables.shipped:
         return None
+    base = tables.shipped
     ours, theirs = tables.runs(row, probe)[:1], tables.runs(base, probe)[:1]
     if not ours or not theirs:
         return None

@@ -135,7 +135,7 @@ def modules(ranking: Ranking) -> list[Row]:
                    200 if headline else 100, (*OWN, *ROBUST) if probed else OWN, headline)
 
     return [
-        Row('modules', 'baseline, as shipped', Plan(dead=True), episodes=200,
+        Row('modules', 'baseline, as shipped', Plan(dead=True), episodes=400,
             probes=(*OWN, *ROBUST), headline=True),
         row('language half, odd dropped', language(odd(words)), headline=True, probed=True),
         row('language 2 left, endpoints', language(inner(words)), headline=True, probed=True),
@@ -150,11 +150,12 @@ def modules(ranking: Ranking) -> list[Row]:
 
 
 def longer(ranking: Ranking) -> list[Row]:
-    """The checkpoints that are shipped: language half and two left, with more steps."""
+    """The checkpoints that are shipped, language half and two left, and their control."""
     depth = ranking.layout['language'].depth
-    return [Row('longer', name, language(gone), 'long', (0,), 400, (*OWN, *ROBUST))
-            for name, gone in (('language half, odd dropped', odd(depth)),
-                               ('language 2 left, endpoints', inner(depth)))]
+    return [Row('longer', f'{name}, 3000 steps', plan, 'long', (0,), 400, (*OWN, *ROBUST))
+            for name, plan in (('language half, odd dropped', language(odd(depth))),
+                               ('language 2 left, endpoints', language(inner(depth))),
+                               ('baseline, trained on', Plan(dead=True)))]
 
 
 def teaching(ranking: Ranking) -> list[Row]:
