@@ -23,7 +23,8 @@ def test_non_inferiority_is_about_the_interval(
 
 def test_only_what_was_run_is_judged(rows: list[Row], results: Results) -> None:
     """A half that loses 20 points is worse by more than 5; rows without outcomes have no line."""
-    named = [rows[0], rows[1], replace(rows[2], name=HALF)]
+    named = [rows[0], rows[1], replace(rows[2], name=HALF),
+             replace(rows[2], section='composition', name=HALF, recipe='unpaired')]
     found = {hope: (came, verdict) for hope, came, verdict in targets(Tables(named, results))}
     assert found['language half, recovered: non-inferior at 5 points'][1].startswith('no, worse')
     assert found['language half: training step at least 1.4 times as fast'] == ('1.30', 'no')

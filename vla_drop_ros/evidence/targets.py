@@ -24,7 +24,7 @@ def targets(tables: Any) -> Iterator[tuple[str, str, str]]:
         tables: rows and results, see ``report.Tables``.
 
     """
-    rows = {row.name: row for row in tables.rows}
+    rows = {row.name: row for row in reversed(tables.rows)}  # sections repeat names: the first
     half = rows.get(HALF)
     for name, hope in ((HALF, 'language half, recovered: non-inferior at 5 points'),
                        (f'{HALF}{LONGER}', f'the same{LONGER}'),
