@@ -84,7 +84,8 @@ def finished(tmp_path: Path, tiny_checkpoint: Path) -> Path:
     """Return the folder of a demo whose nodes have run, with a smaller tiny checkpoint."""
     output = tmp_path / 'out'
     demo.clear_output(output)
-    smaller = demo.make_candidate(arguments('-o', str(output)), tiny_checkpoint)
+    smaller = demo.make_candidate(
+        arguments('-o', str(output), '--checkpoint', str(tiny_checkpoint)), tiny_checkpoint)
     study = Study(tuple(Arm(name, str(path), checkpoint_hash(path)) for name, path in
                         (('baseline', tiny_checkpoint), ('pruned', smaller))),
                   episodes=3, seed=100, task='', variant='nominal', timeout=12.0,
@@ -128,6 +129,14 @@ def test_the_animation_shows_a_scene_that_the_baseline_solved(finished: Path) ->
         shown = np.asarray(film.convert('RGB'))
     assert shown.shape[1] >= 160
     assert abs(int(shown[shown.shape[0] // 2, 10, 0]) - 40) < 8
+
+
+def test_beside_the_shipped_baseline_stands_the_recovered_one() -> None:
+    """Without other wishes it is the shipped checkpoint, and the page says how it was trained."""
+    candidate = demo.make_candidate(arguments(), demo.bringup.find_checkpoint('reference'))
+    manifest = load_manifest(candidate)
+    assert manifest.name == demo.RECOVERED and manifest.recovery is not None
+    assert 'was trained on' in ' '.join(demo.limits({'language': [1]}, 8, manifest.recovery))
 
 
 def test_the_candidate_is_smaller_and_says_so(finished: Path) -> None:
