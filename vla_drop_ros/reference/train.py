@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 from pathlib import Path
+import shutil
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -161,8 +162,12 @@ def _adapt(work: Path, output: Path, recipe: Recipe, start: tuple[Tokenizer, Any
         if stop == recipe.vla_steps:
             break
         shards = range(number * recipe.visit_shards, (number + 1) * recipe.visit_shards)
-        for shard in _missing(frames, 'visit', shards):
+        missing = _missing(frames, 'visit', shards)
+        visitor = work / 'visitor' / f'{number}'  # the next stop replaces the policy's folder
+        if missing:
+            shutil.copytree(policy, visitor, dirs_exist_ok=True)
+        for shard in missing:
             # The pool works while training goes on; new shards are used as they appear.
-            pool.submit(_collect, frames, shard, recipe.shard_size, policy
+            pool.submit(_collect, frames, shard, recipe.shard_size, visitor
                         ).add_done_callback(_tell)
     return policy
