@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from vla_drop_ros.bringup import find_checkpoint
 from vla_drop_ros.cli import demo
 from vla_drop_ros.cli.main import main
 from vla_drop_ros.errors import PlanError, VlaDropError
@@ -133,7 +134,7 @@ def test_the_animation_shows_a_scene_that_the_baseline_solved(finished: Path) ->
 
 def test_beside_the_shipped_baseline_stands_the_recovered_one() -> None:
     """Without other wishes it is the shipped checkpoint, and the page says how it was trained."""
-    candidate = demo.make_candidate(arguments(), demo.bringup.find_checkpoint('reference'))
+    candidate = demo.make_candidate(arguments(), find_checkpoint('reference'))
     manifest = load_manifest(candidate)
     assert manifest.name == demo.RECOVERED and manifest.recovery is not None
     assert 'was trained on' in ' '.join(demo.limits({'language': [1]}, 8, manifest.recovery))
