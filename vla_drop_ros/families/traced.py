@@ -39,6 +39,7 @@ def traced(family: Family, model: Any, example: tuple[Inputs, torch.Tensor],
             warnings.simplefilter('ignore')  # about constants, which the comparison checks
             graph = torch.jit.trace(flat, row(example), check_trace=False)
             difference = (graph(*row(other)) - run(*other)).abs().max().item()
+    # What tracing raises for a model it cannot follow; untraced it is as right, only slower.
     except (RuntimeError, NotImplementedError, AttributeError) as error:
         _LOG.warning('inference runs untraced, about twice as slow: %s', error)
         return run

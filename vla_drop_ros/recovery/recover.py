@@ -2,7 +2,7 @@
 """From a pruned checkpoint folder and demonstrations to a recovered checkpoint folder."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 import hashlib
 import json
 from pathlib import Path
@@ -141,7 +141,7 @@ def _write(checkpoint: Path, settings: Settings, manifest: Manifest, weights: di
            recipe: Recipe, record: dict[str, Any]) -> Manifest:
     """Put the weights into a fresh copy of the model and save it."""
     model, _ = load_checkpoint(checkpoint)
-    adapter = trainable(family_of(model), model, replace(recipe))
+    adapter = trainable(family_of(model), model, recipe)
     model.load_state_dict(weights)
     merge(adapter)
     return save_checkpoint(

@@ -7,6 +7,7 @@ Processes, precision and sharding are accelerate's business; one process is the 
 from collections.abc import Callable
 import contextlib
 import json
+import math
 from pathlib import Path
 import shutil
 import time
@@ -137,7 +138,7 @@ class Trainer:
             for name, value in found.items():
                 mean = self._using.reduce(value.detach(), 'mean')
                 means[name] = means.get(name, 0.0) + float(mean) / number
-        if not all(map(torch.isfinite, map(torch.tensor, means.values()))):
+        if not all(map(math.isfinite, means.values())):
             raise RecoveryError(
                 f'the loss of step {self.step} is not finite ({means}); lower the learning rate '
                 f'({self.recipe.learning_rate:g}) or use --precision fp32')
