@@ -183,7 +183,10 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, C
 
 
 def test_replay_is_what_the_policy_saw(recorded: tuple[Path, Cell]) -> None:
-    """Of equal stamps the images, the instruction and the state are equal, to the last bit."""
+    """Of equal stamps images and instruction are equal to the last bit, most states too.
+
+    A state that is not is at most a sample older.
+    """
     folder, cell = recorded
     with Bag(folder) as bag:
         topics = find_topics(bag, CONTRACT, KEYS, namespace='', joints=True, instruction=True,
