@@ -137,7 +137,10 @@ def test_beside_the_shipped_baseline_stands_the_recovered_one() -> None:
     candidate = demo.make_candidate(arguments(), find_checkpoint('reference'))
     manifest = load_manifest(candidate)
     assert manifest.name == demo.RECOVERED and manifest.recovery is not None
-    assert 'was trained on' in ' '.join(demo.limits({'language': [1]}, 8, manifest.recovery))
+    removed = demo.lost_blocks((manifest.parent or {})['dropped'])
+    assert removed == {'language': [1, 3, 5, 7]}
+    assert 'lacks the blocks language [1, 3, 5, 7]; afterwards it was trained on' in ' '.join(
+        demo.limits(removed, 8, manifest.recovery))
 
 
 def test_the_candidate_is_smaller_and_says_so(finished: Path) -> None:

@@ -176,9 +176,7 @@ def write_results(args: argparse.Namespace, contents: LogContents) -> None:
     shutil.rmtree(output / FRAMES, ignore_errors=True)
     manifests = {arm.name: load_manifest(arm.path) for arm in study.arms}
     pruned = manifests['pruned']
-    dropped = pruned.dropped or (pruned.parent or {}).get('dropped') or {}
-    removed = {stack: change['removed'] for stack, change in dropped.items()
-               if stack != 'dead' and change['removed']}
+    removed = lost_blocks(pruned.dropped or (pruned.parent or {}).get('dropped') or {})
     again = ['vla_drop', 'demo', '--episodes', str(study.episodes), '--seed', str(study.seed)]
     again += ['--variant', study.variant] if study.variant != 'nominal' else []
     write_page(output / PAGE, summary, episodes, Extras(
@@ -192,6 +190,13 @@ def write_results(args: argparse.Namespace, contents: LogContents) -> None:
             'machine': f'{platform.machine()}, {os.cpu_count()} CPU cores',
             'log (sha256 of its last line)': contents.tip,
             **{f'checkpoint {arm.name}': f'{arm.hash} {arm.path}' for arm in study.arms}}))
+
+
+def lost_blocks(dropped: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Return stack -> blocks that went, or lost a part, by a manifest's ``dropped``."""
+    found = {stack: sorted(set(change['removed']).union(*change.get('modes', {}).values()))
+             for stack, change in dropped.items() if stack != 'dead'}
+    return {stack: blocks for stack, blocks in found.items() if blocks}
 
 
 def limits(removed: dict[str, list[int]], scenes: int, recovery: Mapping[str, Any] | None = None,
