@@ -43,6 +43,22 @@ def test_every_instant_is_seen_once_with_its_own_state(record: Record) -> None:
     assert not [fault for one in seen[1:] for fault in one.faults]
 
 
+def test_the_state_that_is_waited_for_counts(record: Record) -> None:
+    """The joint state of an image's own time comes last, and is the one that is taken."""
+    recording = record()
+    for number in range(11):
+        stamp, width = 5.0 + 0.1 * number, 0.04 - 0.001 * number
+        recording.joints(stamp - 0.02, width + 0.0005)
+        for camera in KEYS:
+            recording.image(camera, stamp)
+        recording.pose(stamp, 0.1)
+        recording.joints(stamp, width)
+    replay, seen = play(recording.close())
+    found = [replay.inputs.observation(one.snapshot, NAMES, one.instruction).state[1]
+             for one in seen]
+    assert found == pytest.approx([0.04 - 0.001 * number for number in range(11)])
+
+
 def test_latency_moves_the_state(record: Record) -> None:
     """The state is that of the true capture time, the contract's latency taken off."""
     cameras = {key: replace(stream, latency=0.05) for key, stream in CONTRACT.cameras.items()}

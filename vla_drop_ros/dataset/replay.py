@@ -77,9 +77,10 @@ class Replay:
         """Yield every instant at which all could be joined, in order of its capture time."""
         pending: Seen | None = None
         for topic, message in messages:
+            # Before the message is taken: the one that settles it still belongs to it.
+            done = pending is None or topic not in self._state or self._settled(pending)
             self._take(topic, message)
-            if topic not in self._topics.cameras and (
-                    pending is None or topic not in self._state or self._settled(pending)):
+            if done and topic not in self._topics.cameras:
                 continue
             snapshot = self._look()
             if snapshot is None:
