@@ -57,6 +57,7 @@ setup(
         'dataset': ['pyarrow>=15', 'av>=12', 'rosbags>=0.11'],
         'simulation': ['mujoco>=3.17', 'mink>=1.3', 'daqp', 'gymnasium>=1.0'],
         'cluster': ['ray>=2.40'],
+        'statistics': ['statsmodels>=0.14'],
     },
     python_requires='>=3.10,<3.14',
     zip_safe=True,

@@ -25,9 +25,10 @@ VAGUE_NAMES = {'utils', 'util', 'helpers', 'helper', 'manager', 'common', 'misc'
 MACHINE_PATH = re.compile(r'(?<![\w.}])/(home|root|work|mnt|Users|scratch|opt/(?!ros))/?\w')
 
 ROS = {
-    'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',
-    'launch', 'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs',
-    'sensor_msgs', 'std_msgs', 'std_srvs', 'trajectory_msgs',
+    'ament_index_python', 'builtin_interfaces', 'control_msgs', 'cv_bridge', 'diagnostic_msgs',
+    'geometry_msgs', 'launch', 'launch_ros', 'lifecycle_msgs', 'moveit_msgs', 'rcl_interfaces',
+    'rclpy', 'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs', 'tf2_msgs',
+    'trajectory_msgs',
 }
 TORCH = {'accelerate', 'torch', 'transformers', 'safetensors', 'tokenizers', 'lerobot', 'peft'}
 # Python import -> rosdep key, where the two differ.
@@ -38,14 +39,17 @@ ROSDEP_KEYS = {
 }
 # No rosdep key that a released package may use; an extra of setup.py names each.
 PIP_ONLY = {'accelerate', 'av', 'draccus', 'gymnasium', 'lerobot', 'mink', 'mujoco', 'peft',
-            'pyarrow', 'ray', 'rosbags', 'safetensors', 'tokenizers', 'torch', 'transformers'}
+            'pyarrow', 'ray', 'rosbags', 'safetensors', 'statsmodels', 'tokenizers', 'torch',
+            'transformers'}
 
 # Layer -> (layers that it may import, third-party packages that it must not). A layer is a
 # folder or a module of the package; importing inside the own layer is free.
 DATA = {'errors', 'types', 'resources', 'manifest'}
 OFFLINE = DATA | {'checkpoint', 'families', 'fingerprint', 'weights'}
+CONTRACT = {'errors', 'types', 'robot_contract'}
 ONLINE = {'errors', 'types', 'resources', 'robot_contract'}
-PROCESSES = ONLINE | {'bringup', 'manifest', 'shared_memory', 'simulation', 'supervisor'}
+PROCESSES = ONLINE | {'bringup', 'contract_file', 'manifest', 'shared_memory', 'simulation',
+                      'supervisor'}
 EVERYTHING = {path.stem for path in PACKAGE.iterdir()}
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     'errors': (set(), ROS | TORCH),
@@ -53,6 +57,12 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     'resources': ({'errors'}, ROS | TORCH),
     'manifest': ({'errors', 'types'}, ROS | TORCH),
     'robot_contract': ({'errors', 'types'}, ROS | TORCH),
+    'contracts': (CONTRACT, ROS | TORCH),
+    'contract_file': (CONTRACT | {'contracts'}, ROS | TORCH),
+    'contract_schema': (CONTRACT | {'contracts'}, ROS | TORCH),
+    'rosetta_contract': (CONTRACT | {'contract_file', 'contracts'}, ROS | TORCH),
+    'live': (CONTRACT | {'contracts', 'runtime'}, TORCH),
+    'graph_check': (CONTRACT | {'contracts', 'live'}, TORCH),
     'runtime': (ONLINE, ROS | TORCH),
     'simulation': (ONLINE, ROS | TORCH),
     'trials': (ONLINE, ROS | TORCH),
@@ -60,6 +70,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     'bringup': (PROCESSES, ROS | TORCH),
     'supervisor': (PROCESSES, ROS | TORCH),
     'lifeline': (set(), ROS | TORCH),
+    'dashboard': ({'errors'}, ROS | TORCH),
     'preflight': (PROCESSES, TORCH),
     'launch_description': (PROCESSES, TORCH),
     'dataset': (DATA | {'robot_contract', 'runtime'}, ROS | TORCH),

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from vla_drop_ros.contract_file import load_contract, parse_contract
 from vla_drop_ros.errors import ActionSpecMismatchError, ContractError
-from vla_drop_ros.robot_contract import load_contract, parse_contract, RobotContract
+from vla_drop_ros.robot_contract import RobotContract
+from vla_drop_ros.runtime.observation_sync import Snapshot, state_vector
 from vla_drop_ros.types import ActionSpec, CameraSpec
 
 SHIPPED = Path(__file__).parents[1] / 'config' / 'robots' / 'simulated_arm.yaml'
@@ -95,6 +97,23 @@ def test_unreadable_file_is_a_contract_error(tmp_path: Path, text: str | None) -
         path.write_text(text)
     with pytest.raises(ContractError, match='robot.yaml'):
         load_contract(path)
+
+
+def test_a_gripper_that_closes_with_growing_position_is_described() -> None:
+    """Offset and a negative scale make widths of a knuckle's angle, and the angle of a width."""
+    gripper = load_contract(SHIPPED.with_name('ur_servo.yaml')).gripper
+    assert gripper is not None
+    assert gripper.width(0.0) == pytest.approx(0.085)
+    assert gripper.width(0.8) == pytest.approx(0.0)
+    for width in (0.0, 0.02, 0.085):
+        assert gripper.width(gripper.position(width)) == pytest.approx(width)
+
+
+def test_a_state_with_such_a_gripper_has_its_width() -> None:
+    """What the policy sees is the width, not the angle."""
+    contract = load_contract(SHIPPED.with_name('ur_servo.yaml'))
+    snapshot: Snapshot[Any] = Snapshot(0.0, {}, None, {'robotiq_85_left_knuckle_joint': 0.4})
+    assert state_vector(snapshot, ('gripper.width',), contract) == pytest.approx([0.0425])
 
 
 def test_fitting_policy_is_accepted(contract: RobotContract) -> None:

@@ -13,8 +13,14 @@ import tempfile
 import time
 from typing import NamedTuple
 
-from vla_drop_ros.bringup import DEFAULT_CHECKPOINT, find_checkpoint, INSTALL_SIMULATION
+from vla_drop_ros.bringup import (
+    DEFAULT_CHECKPOINT,
+    find_checkpoint,
+    INSTALL_SIMULATION,
+    process_environment,
+)
 from vla_drop_ros.errors import SimulationError, VlaDropError
+from vla_drop_ros.shared_memory import available_bytes, leaked_bytes, profile_variable
 
 OLDEST_PYTHON = (3, 10)
 NEWEST_PYTHON = (3, 13)
@@ -105,6 +111,26 @@ def check_checkpoint(checkpoint: str = DEFAULT_CHECKPOINT) -> Check:
     if not (folder / 'manifest.json').is_file():
         return Check('checkpoint', False, f'{folder} has no manifest.json', fix)
     return Check('checkpoint', True, str(folder))
+
+
+def check_transport() -> Check:
+    """Check that camera images get from process to process: shared memory and its profile."""
+    rmw = os.environ.get('RMW_IMPLEMENTATION', '')
+    if rmw and 'fastrtps' not in rmw:
+        return Check('transport', True, f'{rmw}: config/fastdds_shm.xml is not for it')
+    variable, megabytes = profile_variable(), available_bytes() / 2**20
+    given = os.environ.get(variable)
+    if given and not Path(given).is_file():
+        return Check('transport', False, f'{variable} is {given!r}, which is no file: Fast DDS '
+                     'then goes by its defaults, without a word', f'unset {variable}')
+    found = f'profile {given} (yours)' if given else 'profile fastdds_shm.xml'
+    if not given and variable not in process_environment():
+        found = ('no profile, for want of shared memory (in a container: --shm-size=1g); raw '
+                 'images above 0.5 MB get lost')
+    leaked = leaked_bytes() / 2**20
+    found += f'; {megabytes:.0f} MB of shared memory free'
+    return Check('transport', True, found + (
+        f', {leaked:.0f} MB leaked by killed processes (a start removes them)' if leaked else ''))
 
 
 def check_domain(names: Iterable[str] = ()) -> Check:

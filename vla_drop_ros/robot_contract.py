@@ -1,34 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The robot contract: one YAML a robot, validated whole at load; what is missing stops the start.
+"""The robot contract: everything that deployment needs to know about one robot.
 
-Every problem is collected and named in one error, so that a new robot is described in one round.
+``contract_file`` reads it from YAML.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-import math
-from pathlib import Path
-from typing import Any, cast, Literal
-
-import yaml
+from dataclasses import dataclass, field
+from typing import Literal
 
 from vla_drop_ros.errors import ActionSpecMismatchError, ContractError, unknown
-from vla_drop_ros.types import (
-    ActionSpec,
-    CameraSpec,
-    GRIPPER_NAME,
-    ROTATION_NAMES,
-    TRANSLATION_NAMES,
-)
+from vla_drop_ros.types import ActionSpec, CameraSpec, JOINT_PREFIX
 
 POSE_STATE_NAMES = ('ee.x', 'ee.y', 'ee.z', 'ee.qx', 'ee.qy', 'ee.qz', 'ee.qw')
 GRIPPER_STATE_NAME = 'gripper.width'
-JOINT_STATE_PREFIX = 'joint.'
-AXES = TRANSLATION_NAMES
+JOINT_STATE_PREFIX = JOINT_PREFIX
 
-Adapter = Literal['pose', 'twist']
+Adapter = Literal['pose', 'twist', 'joint_trajectory']
 FaultAction = Literal['hold', 'stop']
+Transport = Literal['raw', 'compressed']
+GripperType = Literal['float64_multi_array', 'joint_trajectory', 'parallel_gripper_command',
+                      'gripper_command']
+Interlock = Literal['none', 'enable']
 Range = tuple[float, float]
+
+ADAPTERS: tuple[Adapter, ...] = ('pose', 'twist', 'joint_trajectory')
+FAULT_ACTIONS: tuple[FaultAction, ...] = ('hold', 'stop')
+TRANSPORTS: tuple[Transport, ...] = ('raw', 'compressed')
+GRIPPER_TYPES: tuple[GripperType, ...] = (
+    'float64_multi_array', 'joint_trajectory', 'parallel_gripper_command', 'gripper_command')
+INTERLOCKS: tuple[Interlock, ...] = ('none', 'enable')
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,40 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
+class CameraStream(Stream):
+    """One camera topic.
+
+    Attributes:
+        transport: ``raw`` is sensor_msgs/Image, ``compressed`` sensor_msgs/CompressedImage.
+
+    """
+
+    transport: Transport = 'raw'
+
+
+@dataclass(frozen=True, slots=True)
 class GripperState:
-    """Opening width [m] = position of ``joint`` * ``scale``."""
+    """Opening width [m] = ``offset`` + position of ``joint`` * ``scale``.
+
+    Attributes:
+        joint: in the JointState.
+        scale: [m/rad], or [1] for a sliding joint; negative where the joint closes with growing
+            position.
+        offset: width at position 0, [m].
+
+    """
 
     joint: str
     scale: float
+    offset: float = 0.0
+
+    def width(self, position: float) -> float:
+        """Return the opening width [m] of a joint position."""
+        return self.offset + position * self.scale
+
+    def position(self, width: float) -> float:
+        """Return the joint position of an opening width [m]."""
+        return (width - self.offset) / self.scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +92,110 @@ class RobotAction:
     frame: str
     reference: Literal['delta', 'absolute']
 
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """Return the joints that are commanded; empty on a robot commanded in poses."""
+        return tuple(name.removeprefix(JOINT_PREFIX) for name in self.names
+                     if name.startswith(JOINT_PREFIX))
+
+
+@dataclass(frozen=True, slots=True)
+class GripperCommand:
+    """Where the gripper command goes.
+
+    Attributes:
+        type: ``float64_multi_array``: data[0] = width [m]; ``joint_trajectory``: position of
+            state.gripper.joint; the others: an action of control_msgs, position of that joint.
+        topic: topic, or name of the action.
+        hysteresis: smallest change of width that is sent, [m].
+        effort: largest force of an action goal, [N]; 0 leaves it to the driver.
+
+    """
+
+    type: GripperType
+    topic: str
+    hysteresis: float = 0.0
+    effort: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Servo:
+    """What MoveIt Servo needs beside the twist.
+
+    Attributes:
+        linear_scale: speed that a unitless 1.0 means, [m/s]; 0: Servo takes SI units.
+        angular_scale: the same for turning, [rad/s].
+        switch_command_type: service moveit_msgs/ServoCommandType, called on activation.
+        pause: service std_srvs/SetBool, released on activation, set on deactivation.
+
+    """
+
+    linear_scale: float = 0.0
+    angular_scale: float = 0.0
+    switch_command_type: str = ''
+    pause: str = ''
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """Where commands go.
 
     Attributes:
-        adapter: ``pose`` sends PoseStamped, ``twist`` sends TwistStamped, in the base frame.
+        adapter: ``pose`` sends PoseStamped, ``twist`` TwistStamped, both in the base frame;
+            ``joint_trajectory`` JointTrajectory of one point.
         topic: relative topic of the arm command.
-        gripper_topic: topic of Float64MultiArray, data[0] = width [m]; None without a gripper.
+        gripper: None without a gripper.
+        lead: time until the point of a joint trajectory is to be reached, [s].
+        servo: for the adapter ``twist``.
 
     """
 
     adapter: Adapter
     topic: str
-    gripper_topic: str | None
+    gripper: GripperCommand | None = None
+    lead: float = 0.0
+    servo: Servo = field(default_factory=Servo)
+
+
+@dataclass(frozen=True, slots=True)
+class CartesianLimits:
+    """What no command of a pose may exceed.
+
+    Attributes:
+        workspace: (low, high) for x, y, z of the end effector in the base frame, [m].
+        linear_velocity: largest speed of the commanded target, [m/s].
+        angular_velocity: largest rotation rate of the commanded target, [rad/s].
+        linear_acceleration: largest rate at which the velocity may grow or turn, [m/s^2]; braking
+            is never slowed down.
+        angular_acceleration: the same for turning, [rad/s^2].
+        step: largest jump between two commands, and largest lead over the measured pose, [m].
+
+    """
+
+    workspace: tuple[Range, Range, Range]
+    linear_velocity: float
+    angular_velocity: float
+    linear_acceleration: float
+    angular_acceleration: float
+    step: float
+
+
+@dataclass(frozen=True, slots=True)
+class JointLimits:
+    """What no command of one joint may exceed; [rad], or [m] for a sliding joint.
+
+    Attributes:
+        position: (low, high).
+        velocity: largest speed of the commanded position, [rad/s].
+        acceleration: largest rate at which the speed may grow, [rad/s^2]; braking is free.
+        step: largest jump between two commands, and largest lead over the measured position.
+
+    """
+
+    position: Range
+    velocity: float
+    acceleration: float
+    step: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +203,14 @@ class Limits:
     """What no command may exceed.
 
     Attributes:
-        workspace: (low, high) for x, y, z of the end effector in the base frame, [m].
-        linear_velocity: largest speed of the commanded target, [m/s].
-        angular_velocity: largest rotation rate of the commanded target, [rad/s].
-        step: largest jump between two commands, and largest lead over the measured pose, [m].
+        cartesian: None on a robot that is commanded in joints.
+        joints: joint name -> limits; empty on a robot that is commanded in poses.
         gripper_width: (low, high), [m]; None without a gripper.
 
     """
 
-    workspace: tuple[Range, Range, Range]
-    linear_velocity: float
-    angular_velocity: float
-    step: float
+    cartesian: CartesianLimits | None
+    joints: Mapping[str, JointLimits]
     gripper_width: Range | None
 
 
@@ -112,14 +226,19 @@ class RobotContract:
         action: what the robot can execute.
         cameras: camera key -> stream.
         max_skew: largest stamp difference between the cameras of one observation, [s].
-        pose: PoseStamped of the end effector in the base frame.
+        pose: PoseStamped of the end effector in the base frame; None on a robot that is commanded
+            in joints and does not publish it.
         joints: JointState; None when nothing needs joints.
         gripper: how to read the gripper width; None without a gripper.
         command: where commands go.
         limits: what no command may exceed.
-        dead_man: seconds without a usable chunk until the fault action.
-        fault_action: ``hold`` the measured pose (adapter pose) or ``stop`` with zero twist
-            (adapter twist).
+        ramp_in: time over which the speed limit rises when motion starts, [s].
+        dead_man: seconds without a usable chunk, or without a sign of life of the policy, until
+            the fault action.
+        fault_action: ``hold`` the measured pose (adapters pose and joint_trajectory) or ``stop``
+            with zero twist (adapter twist).
+        interlock: ``enable``: nothing is commanded until the service ``~/enable`` is called, anew
+            after every activation; ``none`` for simulators.
         dry_run: compute and report, command nothing.
 
     """
@@ -129,16 +248,44 @@ class RobotContract:
     base_frame: str
     end_effector_frame: str
     action: RobotAction
-    cameras: Mapping[str, Stream]
+    cameras: Mapping[str, CameraStream]
     max_skew: float
-    pose: Stream
+    pose: Stream | None
     joints: Stream | None
     gripper: GripperState | None
     command: Command
     limits: Limits
+    ramp_in: float
     dead_man: float
     fault_action: FaultAction
+    interlock: Interlock
     dry_run: bool
+
+    @property
+    def gripper_width_topic(self) -> str | None:
+        """Return the topic of Float64MultiArray with the commanded width [m], if there is one."""
+        gripper = self.command.gripper
+        return gripper.topic if gripper and gripper.type == 'float64_multi_array' else None
+
+    @property
+    def measured(self) -> Stream:
+        """Return the stream that says where the robot is: joints, or the end-effector pose."""
+        if self.action.joints and self.joints is not None:
+            return self.joints
+        return self.end_effector_pose
+
+    @property
+    def end_effector_pose(self) -> Stream:
+        """Return the stream of the end-effector pose.
+
+        Raises:
+            ContractError: this robot publishes none.
+
+        """
+        if self.pose is None:
+            raise ContractError(f'{self.robot}: this needs the end-effector pose; add state.pose '
+                                'to the robot contract')
+        return self.pose
 
     def check_policy(self, spec: ActionSpec, cameras: Mapping[str, CameraSpec],
                      state_names: Iterable[str]) -> None:
@@ -186,206 +333,10 @@ class RobotContract:
         if is_joint and self.joints is None:
             raise ContractError(
                 f'{self.robot}: the checkpoint reads {name!r}; add state.joints to the contract')
+        if name in POSE_STATE_NAMES and self.pose is None:
+            raise ContractError(
+                f'{self.robot}: the checkpoint reads {name!r}; add state.pose to the contract')
         if name == GRIPPER_STATE_NAME and self.gripper is None:
             raise ContractError(
                 f'{self.robot}: the checkpoint reads {name!r}; add state.gripper to the contract')
 
-
-def load_contract(path: str | Path) -> RobotContract:
-    """Read and validate a robot contract.
-
-    Raises:
-        ContractError: the file cannot be read, or anything in it is missing, unknown or out of
-            range; all problems are named at once.
-
-    """
-    try:
-        data = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except OSError as error:
-        raise ContractError(
-            f'robot contract {path}: {error.strerror}; see config/robots for examples') from error
-    except yaml.YAMLError as error:
-        raise ContractError(f'robot contract {path} is not valid YAML: {error}') from error
-    if not isinstance(data, dict):
-        raise ContractError(
-            f'robot contract {path}: expected a mapping, got {type(data).__name__}')
-    return parse_contract(data, source=str(path))
-
-
-def parse_contract(data: Mapping[str, Any], source: str = 'robot contract') -> RobotContract:
-    """Build a contract from plain YAML types; ``source`` names it in the error."""
-    reader = _Reader(data)
-    contract = _read(reader)
-    reader.refuse_unread()
-    if not reader.problems:
-        reader.problems += _contradictions(contract)
-    if reader.problems:
-        lines = '\n  '.join(reader.problems)
-        raise ContractError(f'{source}: refusing to start, {len(reader.problems)} problem(s):\n  '
-                            f'{lines}')
-    return contract
-
-
-def _read(reader: '_Reader') -> RobotContract:
-    names = reader.names('action.names', (*TRANSLATION_NAMES, *ROTATION_NAMES, GRIPPER_NAME))
-    has_gripper = GRIPPER_NAME in names or reader.has('state.gripper')
-    gripper = GripperState(
-        joint=reader.text('state.gripper.joint'),
-        scale=reader.number('state.gripper.scale', positive=True)) if has_gripper else None
-    if has_gripper:
-        reader.choice('command.gripper.type', ('float64_multi_array',))
-    needs_joints = has_gripper or reader.has('state.joints')
-    return RobotContract(
-        robot=reader.text('robot'),
-        control_rate=reader.number('control_rate', positive=True),
-        base_frame=reader.text('frames.base'),
-        end_effector_frame=reader.text('frames.end_effector'),
-        action=RobotAction(
-            names=names,
-            frame=reader.text('action.frame'),
-            reference=cast(Literal['delta', 'absolute'],
-                           reader.choice('action.reference', ('delta', 'absolute')))),
-        cameras={key: reader.stream(f'cameras.{key}') for key in reader.keys('cameras')},
-        max_skew=reader.number('max_skew', positive=True),
-        pose=reader.stream('state.pose'),
-        joints=reader.stream('state.joints') if needs_joints else None,
-        gripper=gripper,
-        command=Command(
-            adapter=cast(Adapter, reader.choice('command.adapter', ('pose', 'twist'))),
-            topic=reader.text('command.topic'),
-            gripper_topic=reader.text('command.gripper.topic') if has_gripper else None),
-        limits=_read_limits(reader, has_gripper),
-        dead_man=reader.number('dead_man', positive=True),
-        fault_action=cast(FaultAction, reader.choice('fault_action', ('hold', 'stop'))),
-        dry_run=reader.boolean('dry_run'))
-
-
-def _read_limits(reader: '_Reader', has_gripper: bool) -> Limits:
-    x, y, z = (reader.range(f'limits.workspace.{axis}') for axis in AXES)
-    return Limits(
-        workspace=(x, y, z),
-        linear_velocity=reader.number('limits.linear_velocity', positive=True),
-        angular_velocity=reader.number('limits.angular_velocity', positive=True),
-        step=reader.number('limits.step', positive=True),
-        gripper_width=reader.range('limits.gripper_width') if has_gripper else None)
-
-
-def _contradictions(contract: RobotContract) -> list[str]:
-    """Return what is well-formed but cannot be true together."""
-    problems = []
-    if contract.action.frame != contract.base_frame:
-        problems.append(f'action.frame {contract.action.frame!r} must be frames.base '
-                        f'{contract.base_frame!r}: limits are checked there')
-    needed = 'hold' if contract.command.adapter == 'pose' else 'stop'
-    if contract.fault_action != needed:
-        problems.append(
-            f'fault_action {contract.fault_action!r}: adapter {contract.command.adapter!r} needs '
-            f'{needed!r} (a pose controller holds a pose, a velocity controller stops)')
-    if contract.dead_man < 2.0 / contract.control_rate:
-        problems.append(f'dead_man {contract.dead_man} s is shorter than two control periods '
-                        f'({2.0 / contract.control_rate:.4g} s)')
-    return problems
-
-
-class _Reader:
-    """Reads dotted keys and collects every problem instead of stopping at the first."""
-
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        self._data = data
-        self._read: set[str] = set()
-        self.problems: list[str] = []
-
-    def has(self, key: str) -> bool:
-        return self._find(key) is not None
-
-    def keys(self, key: str) -> list[str]:
-        value = self._take(key, dict, 'a mapping with at least one entry')
-        if value == {}:
-            self.problems.append(f'{key}: must have at least one entry')
-        return [str(name) for name in value or {}]
-
-    def stream(self, key: str) -> Stream:
-        latency = self.number(f'{key}.latency') if self.has(f'{key}.latency') else 0.0
-        return Stream(self.text(f'{key}.topic'), self.number(f'{key}.max_age', positive=True),
-                      latency)
-
-    def text(self, key: str) -> str:
-        value = self._take(key, str, 'text')
-        if value == '':
-            self.problems.append(f'{key}: must not be empty')
-        return value or ''
-
-    def choice(self, key: str, valid: tuple[str, ...]) -> str:
-        value = self.text(key)
-        if value and value not in valid:
-            self.problems.append(f'{key}: {value!r} must be one of {list(valid)}')
-        return value
-
-    def boolean(self, key: str) -> bool:
-        return bool(self._take(key, bool, 'true or false'))
-
-    def number(self, key: str, positive: bool = False) -> float:
-        value = self._take(key, (int, float), 'a number')
-        if value is None:
-            return math.nan
-        return self._checked(key, value, positive)
-
-    def range(self, key: str) -> Range:
-        value = self._take(key, list, '[low, high]')
-        if value is None:
-            return (math.nan, math.nan)
-        if len(value) != 2 or not all(_is_number(v) for v in value) or not value[0] < value[1]:
-            self.problems.append(f'{key}: {value} must be two finite numbers, low < high')
-            return (math.nan, math.nan)
-        return (float(value[0]), float(value[1]))
-
-    def names(self, key: str, valid: tuple[str, ...]) -> tuple[str, ...]:
-        value = self._take(key, list, f'a list from {list(valid)}') or []
-        bad = [name for name in value if name not in valid]
-        if bad or len(set(map(str, value))) != len(value):
-            self.problems.append(f'{key}: {value} must be distinct and from {list(valid)}')
-            return ()
-        return tuple(value)
-
-    def refuse_unread(self) -> None:
-        """Name every key that nothing reads: mostly a misspelt one."""
-        self.problems += [f'{key}: unknown key' for key in _leaves(self._data)
-                          if not any(key == read or key.startswith(f'{read}.')
-                                     for read in self._read)]
-
-    def _checked(self, key: str, value: float, positive: bool) -> float:
-        if not _is_number(value) or value < 0 or (positive and value == 0):
-            self.problems.append(f'{key}: {value} must be a finite number '
-                                 f'{"> 0" if positive else ">= 0"}')
-        return float(value)
-
-    def _find(self, key: str) -> Any:
-        value: Any = self._data
-        for part in key.split('.'):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        return value
-
-    def _take(self, key: str, kind: Any, expected: str) -> Any:
-        value = self._find(key)
-        if not isinstance(value, Mapping):
-            self._read.add(key)
-        if value is None:
-            self.problems.append(f'{key}: missing, expected {expected}')
-            return None
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            self.problems.append(f'{key}: {value!r} must be {expected}')
-            return None
-        return value
-
-
-def _is_number(value: object) -> bool:
-    return (isinstance(value, int | float) and not isinstance(value, bool)
-            and math.isfinite(value))
-
-
-def _leaves(data: Mapping[str, Any], prefix: str = '') -> list[str]:
-    keys = []
-    for name, value in data.items():
-        key = f'{prefix}{name}'
-        keys += _leaves(value, f'{key}.') if isinstance(value, Mapping) else [key]
-    return keys

@@ -16,6 +16,14 @@ ImageArray = npt.NDArray[np.uint8]
 TRANSLATION_NAMES = ('x', 'y', 'z')
 ROTATION_NAMES = ('rx', 'ry', 'rz')
 GRIPPER_NAME = 'gripper'
+JOINT_PREFIX = 'joint.'
+
+
+def is_action_name(name: object) -> bool:
+    """Say whether a name has a meaning in an action: x .. rz, joint.<joint> or gripper."""
+    named = (*TRANSLATION_NAMES, *ROTATION_NAMES, GRIPPER_NAME)
+    return isinstance(name, str) and (
+        name in named or (name.startswith(JOINT_PREFIX) and name != JOINT_PREFIX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +31,9 @@ class ActionSpec:
     """The action language of a checkpoint: what each number of an action means.
 
     Attributes:
-        names: one per dimension, from ``x y z`` [m], ``rx ry rz`` (rotation vector, [rad]) and
-            ``gripper`` [m] (absolute opening width between the fingers).
+        names: one per dimension, from ``x y z`` [m], ``rx ry rz`` (rotation vector, [rad]),
+            ``joint.<joint>`` [rad] or [m], and ``gripper`` [m] (absolute opening width between
+            the fingers). Joints and ``x .. rz`` do not mix.
         frame: frame in which ``x .. rz`` are expressed, axes after REP 103.
         reference: ``delta``: step i is the displacement during control period i; the target after
             step i is the end-effector pose measured at the chunk's stamp plus the sum of steps
@@ -44,8 +53,8 @@ class ActionSpec:
 
     def __post_init__(self) -> None:
         """Refuse a spec that no robot could execute."""
-        valid = (*TRANSLATION_NAMES, *ROTATION_NAMES, GRIPPER_NAME)
-        bad = [name for name in self.names if name not in valid]
+        valid = (*TRANSLATION_NAMES, *ROTATION_NAMES, f'{JOINT_PREFIX}<joint>', GRIPPER_NAME)
+        bad = [name for name in self.names if not is_action_name(name)]
         if bad or len(set(self.names)) != len(self.names) or not self.names:
             raise ActionSpecMismatchError(
                 f'action names {list(self.names)} must be distinct and from {list(valid)}')
@@ -85,6 +94,29 @@ class CameraSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ActionPrefix:
+    """What the robot is going to do anyway while the policy thinks (real-time chunking).
+
+    Attributes:
+        actions: shape (n, len(spec.names)), 1 <= n <= chunk_length, units of the spec: row i is
+            what the chunk in force says for step i after the new observation's stamp.
+        frozen: the first so many rows will have been executed before the new chunk can take
+            over; the rest may still be changed, the later the more.
+
+    """
+
+    actions: FloatArray
+    frozen: int
+
+    def __post_init__(self) -> None:
+        """Refuse a prefix that cannot be followed."""
+        if self.actions.ndim != 2 or not np.isfinite(self.actions).all():
+            raise ObservationError('an action prefix must be a finite matrix')
+        if not 0 <= self.frozen <= len(self.actions):
+            raise ObservationError(f'{self.frozen} frozen steps of {len(self.actions)}')
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """All that a policy sees at one instant.
 
@@ -93,6 +125,7 @@ class Observation:
         images: camera key -> RGB uint8 array, shape (H, W, 3).
         state: values in the order of the checkpoint's ``state_names``, shape (S,).
         instruction: what the robot is asked to do, not empty.
+        prefix: for policies that continue a chunk in force; None starts afresh.
 
     """
 
@@ -100,6 +133,7 @@ class Observation:
     images: Mapping[str, ImageArray]
     state: FloatArray
     instruction: str
+    prefix: ActionPrefix | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would make a policy act on nothing."""

@@ -51,9 +51,9 @@ def test_a_checkpoint_decides_what_is_written(bag: Path, tmp_path: Path, tiny_ch
 def test_fits_the_reference_policy() -> None:
     """The contract of the simulated arm and the shipped policy speak the same language."""
     from vla_drop_ros.bringup import find_checkpoint, find_contract
+    from vla_drop_ros.contract_file import load_contract
     from vla_drop_ros.dataset.conversion import state_names_for
     from vla_drop_ros.manifest import load_manifest
-    from vla_drop_ros.robot_contract import load_contract
     manifest = load_manifest(find_checkpoint('reference'))
     contract = load_contract(find_contract('simulated_arm'))
     assert manifest.action_spec is not None

@@ -9,11 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.dataset.actions import Actions, COMMANDS, MEASURED, NoActionError
 from vla_drop_ros.dataset.bag import Bag
 from vla_drop_ros.dataset.robot_topics import RobotTopics
 from vla_drop_ros.errors import DatasetError
-from vla_drop_ros.robot_contract import load_contract, RobotContract
+from vla_drop_ros.robot_contract import RobotContract
 
 CONTRACT = load_contract(Path(__file__).parents[2] / 'config' / 'robots' / 'simulated_arm.yaml')
 TWIST = replace(CONTRACT, command=replace(CONTRACT.command, adapter='twist'))

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.dataset.bag import Bag
 from vla_drop_ros.dataset.replay import Replay, Seen
 from vla_drop_ros.dataset.robot_topics import find_topics
-from vla_drop_ros.robot_contract import load_contract, RobotContract
+from vla_drop_ros.robot_contract import RobotContract
 
 CONTRACT = load_contract(Path(__file__).parents[2] / 'config' / 'robots' / 'simulated_arm.yaml')
 KEYS = ('front', 'wrist')
@@ -66,7 +67,8 @@ def test_latency_moves_the_state(record: Record) -> None:
     recording.drive(5.0, 1.0)
     _, seen = play(recording.close(), replace(CONTRACT, cameras=cameras))
     assert seen[3].stamp == pytest.approx(5.25)
-    assert seen[3].snapshot.pose.position[0] == pytest.approx(0.525)
+    pose = seen[3].snapshot.pose
+    assert pose is not None and pose.position[0] == pytest.approx(0.525)
 
 
 def test_a_lost_camera_is_noted_with_its_time(record: Record) -> None:

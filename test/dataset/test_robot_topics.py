@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.dataset.bag import Bag
 from vla_drop_ros.dataset.robot_topics import absolute, find_topics, RobotTopics, StampClock
 from vla_drop_ros.errors import DatasetError
-from vla_drop_ros.robot_contract import load_contract
 
 CONTRACT = load_contract(Path(__file__).parents[2] / 'config' / 'robots' / 'simulated_arm.yaml')
 Record = Callable[..., Any]

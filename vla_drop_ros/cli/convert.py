@@ -20,9 +20,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from vla_drop_ros.bringup import find_checkpoint, find_contract
+from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.errors import VlaDropError
 from vla_drop_ros.manifest import load_manifest, Manifest
-from vla_drop_ros.robot_contract import load_contract, RobotContract
+from vla_drop_ros.robot_contract import RobotContract
 
 EXAMPLES = """\
 examples:

@@ -44,4 +44,5 @@ def examine(checkpoint: str) -> Iterator[Check]:
     for check in checks:
         yield check()
     if ros.ok:
+        yield preflight.check_transport()
         yield preflight.check_domain()

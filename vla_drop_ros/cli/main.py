@@ -19,7 +19,9 @@ from vla_drop_ros.errors import unknown, VlaDropError
 VERBS = {
     'demo': 'watch the shipped policy work, and compare it with a smaller one',
     'up': 'start a robot graph: cameras, policy, command gate',
+    'top': 'watch policies and command gates: state, latency, streams, warnings',
     'doctor': 'check that this machine can run everything; say how to mend what cannot',
+    'contract': 'write, check and explain a robot contract; also against the graph that runs',
     'inspect': 'show what a checkpoint is: blocks, sizes, action language, history',
     'demonstrate': 'record demonstrations of the simulated expert as a LeRobot dataset',
     'convert': 'make a LeRobot dataset of bags recorded on a robot',

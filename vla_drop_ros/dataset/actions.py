@@ -169,7 +169,7 @@ class MeasuredPoses(Motion):
         if not 0 < after < len(stamps):
             raise NoActionError('no measured pose at that time')
         width = stamps[after] - stamps[after - 1]
-        if width > self._contract.pose.max_age:
+        if width > self._contract.end_effector_pose.max_age:
             raise NoActionError(f'no measured pose for a while ({width:.2f} s)')
         return interpolate(poses[after - 1], poses[after], (end - stamps[after - 1]) / width)
 
@@ -238,7 +238,7 @@ class Actions:
     def _add_width(self, stamp: float, message: Any) -> None:
         if len(message.data) != 1 or not np.isfinite(message.data[0]):
             raise DatasetError(
-                f'gripper command on {self._contract.command.gripper_topic!r} is '
+                f'gripper command on {self._contract.gripper_width_topic!r} is '
                 f'{list(message.data)}, expected one finite number, the width [m]')
         self._widths.add(stamp, float(message.data[0]))
 

@@ -77,21 +77,21 @@ def find_topics(bag: Bag, contract: RobotContract, cameras: Collection[str], *, 
 
     """
     where = {topic: absolute(topic, namespace) for topic in (
-        *(contract.cameras[key].topic for key in cameras), contract.pose.topic, INSTRUCTION,
-        contract.command.topic)}
+        *(contract.cameras[key].topic for key in cameras), contract.end_effector_pose.topic,
+        INSTRUCTION, contract.command.topic)}
     for key in cameras:
         topic = contract.cameras[key].topic
         if where[topic] not in bag.topics and where[topic] + COMPRESSED in bag.topics:
             where[topic] += COMPRESSED
     found = RobotTopics(
         cameras={where[contract.cameras[key].topic]: key for key in cameras},
-        pose=where[contract.pose.topic],
+        pose=where[contract.end_effector_pose.topic],
         joints=(absolute(contract.joints.topic, namespace)
                 if joints and contract.joints is not None else None),
         instruction=where[INSTRUCTION] if instruction else None,
         command=where[contract.command.topic] if command else None,
-        gripper=(absolute(contract.command.gripper_topic, namespace)
-                 if gripper and contract.command.gripper_topic is not None else None))
+        gripper=(absolute(contract.gripper_width_topic, namespace)
+                 if gripper and contract.gripper_width_topic is not None else None))
     bag.require(_wanted(found, contract))
     return found
 
