@@ -19,8 +19,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
-from std_msgs.msg import Bool, Float64MultiArray, String
-from std_srvs.srv import Trigger
+from std_msgs.msg import Bool, Float64, Float64MultiArray, Header, String
+from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros.nodes.command_gate_node import CommandGateNode
@@ -51,19 +51,24 @@ class Robot:
         self.node = Node('robot', context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
+        self.policy_lives = True
         self.seen: dict[str, list[Any]] = {}
         for kind, topic, qos in (
                 (PoseStamped, 'target_pose', COMMAND), (String, 'command_gate/state', LATCHED),
                 (Float64MultiArray, 'gripper_command', COMMAND),
+                (PoseStamped, 'command_gate/requested', STATUS),
+                (Float64, 'command_gate/capture_to_command', STATUS),
                 (DiagnosticArray, '/diagnostics', STATUS)):
             self.node.create_subscription(
                 kind, topic, self.seen.setdefault(topic, []).append, qos)
         self.pose = self.node.create_publisher(PoseStamped, 'ee_pose', STATE)
         self.chunks = self.node.create_publisher(
             JointTrajectory, 'policy_node/action_chunk', COMMAND)
+        self.life = self.node.create_publisher(Header, 'policy_node/heartbeat', COMMAND)
         self.estop = self.node.create_publisher(Bool, 'estop', ESTOP)
         self.clock = self.node.create_publisher(Clock, '/clock', STATUS)
         self.reset = self.node.create_client(Trigger, 'command_gate/reset_estop')
+        self.enable = self.node.create_client(SetBool, 'command_gate/enable')
 
     @property
     def targets(self) -> np.ndarray:
@@ -84,7 +89,9 @@ class Robot:
             self.executor.spin_once(timeout_sec=0.05)
 
     def report(self, stamp: float) -> None:
-        """Publish the pose HOME; this arm does not move."""
+        """Publish the pose HOME, and that the policy lives; this arm does not move."""
+        if self.policy_lives:
+            self.life.publish(Header(stamp=time_message(stamp)))
         self.pose.publish(pose_message(stamp, 'base_link', HOME, UP))
 
 
@@ -100,7 +107,7 @@ class Bench(Robot):
         self.now = 100.0
         if start:
             assert self.gate.start()
-            for publisher in (self.pose, self.chunks, self.estop):
+            for publisher in (self.pose, self.chunks, self.estop, self.life):
                 self.until(publisher.get_subscription_count)
             self.until(lambda: self.seen['command_gate/state'])
             self.steps(2)
@@ -211,6 +218,45 @@ def _reset(bench: Bench) -> Any:
     return future.result()
 
 
+def test_a_dead_policy_is_named(make: Callable[..., Bench]) -> None:
+    """Poses alone do not keep the arm moving: without the heartbeat the gate holds."""
+    bench = make()
+    bench.execute()
+    bench.policy_lives = False
+    bench.steps_until(lambda: bench.state.startswith('holding: sign of life of the policy too old')
+                      or bench.state == 'holding: no action chunk')
+
+
+def test_altered_commands_and_ages_are_published(make: Callable[..., Bench]) -> None:
+    """What was asked for goes out beside the altered command; each chunk's age goes out once."""
+    bench = make()
+    bench.chunks.publish(chunk(bench.now, dx=0.2))
+    bench.steps_until(lambda: bench.seen['command_gate/requested'])
+    bench.steps_until(lambda: bench.seen['command_gate/capture_to_command'])
+    asked = bench.seen['command_gate/requested'][-1]
+    same = [pose_values(message)[0] for message in bench.seen['target_pose']
+            if message.header.stamp == asked.header.stamp]
+    assert same and pose_values(asked)[0][0] > same[0][0]
+    assert 0.0 <= bench.seen['command_gate/capture_to_command'][0].data <= 0.3
+
+
+def test_an_interlocked_robot_gets_nothing_before_enable(
+        make: Callable[..., Bench], tmp_path: Path) -> None:
+    """Chunks flow, nothing is commanded; after the service a fresh chunk moves the arm."""
+    robot = tmp_path / 'robot.yaml'
+    robot.write_text(ROBOT.read_text().replace('interlock: none', 'interlock: enable'))
+    bench = make(robot=str(robot))
+    bench.steps_until(lambda: bench.state.startswith('holding: not enabled'))
+    bench.chunks.publish(chunk(bench.now))
+    bench.steps(5)
+    assert not bench.seen['target_pose'] and not bench.seen['gripper_command']
+    future = bench.enable.call_async(SetBool.Request(data=True))
+    bench.until(future.done)
+    assert future.result().success
+    bench.steps_until(lambda: len(bench.targets))
+    bench.execute()
+
+
 def test_estop_pressed_before_the_gate_started_counts(make: Callable[..., Bench]) -> None:
     """A latched e-stop stops a gate that joins later."""
     bench = make(start=False)
@@ -292,7 +338,8 @@ sys.exit(main())
 def test_process_ends_with_the_safety_action(number: signal.Signals, tmp_path: Path) -> None:
     """Killed in motion, a gate without torch exits with 0 and its last command is the hold."""
     robot, patient = Robot(), tmp_path / 'patient.yaml'  # a busy machine must not be the fault
-    patient.write_text(ROBOT.read_text().replace('ee_pose, max_age: 0.3', 'ee_pose, max_age: 9.0'))
+    patient.write_text(ROBOT.read_text().replace('ee_pose, max_age: 0.3', 'ee_pose, max_age: 9.0')
+                       .replace('dead_man: 0.6', 'dead_man: 9.0'))
     process = subprocess.Popen([sys.executable, '-c', NO_TORCH, '--ros-args', '-p',
                                 f'robot:={patient}', '-p', 'autostart:=true'])
 

@@ -96,3 +96,39 @@ def test_takeover_without_blend_is_at_once() -> None:
     target = schedule.target(0.2)
     assert target is not None
     assert target.pose.position == pytest.approx(newest.target(0.2).pose.position)
+
+
+def test_ensemble_is_the_weighted_mean_of_all_chunks_that_cover_now() -> None:
+    """With a long time constant two chunks count alike; with a short one the newest rules."""
+    for ensemble, expected in ((1e9, 0.515), (1e-3, 0.52)):
+        schedule = ChunkSchedule(blend=0.0, ensemble=ensemble)
+        schedule.accept(trajectory(10.0, [[0.01, 0, 0, 0.04]] + [[0.0, 0, 0, 0.04]] * 9), 10.0)
+        schedule.accept(trajectory(10.1, [[0.02, 0, 0, 0.02]] + [[0.0, 0, 0, 0.02]] * 9), 10.1)
+        target = schedule.target(10.3)
+        assert target is not None and target.gripper == 0.02
+        assert target.pose.position[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('ensemble', [0.0, 0.5])
+def test_nothing_jumps_when_chunks_come_and_end(ensemble: float) -> None:
+    """With a blend the target is continuous: at each takeover, and where an old chunk ends."""
+    rng, schedule = np.random.default_rng(3), ChunkSchedule(blend=0.1, ensemble=ensemble)
+    positions = []
+    for tick in range(600):
+        now = 10.0 + tick * 0.01
+        if tick % 40 == 0:
+            schedule.accept(trajectory(
+                now - 0.05, [[*rng.uniform(-0.01, 0.01, 3), 0.04] for _ in range(8)]), now)
+        target = schedule.target(now)
+        assert target is not None
+        positions.append(target.pose.position)
+    # chunks are up to 0.08 m apart and move by at most 0.02 m a tenth of a second
+    assert np.abs(np.diff(positions, axis=0)).max() < 0.02
+
+
+def test_chunks_that_never_end_in_an_ensemble_are_bounded() -> None:
+    """The number of chunks kept is bounded however often one comes."""
+    schedule = ChunkSchedule(blend=0.1, ensemble=1e9)
+    for step in range(100):
+        schedule.accept(trajectory(10.0 + step * 0.001, [[0.0, 0, 0, 0.04]] * 50), 10.0)
+    assert schedule.target(10.5) is not None and len(schedule._chunks) <= 16  # noqa: SLF001

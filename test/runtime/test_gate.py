@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.robot_contract import Command as CommandTopics
-from vla_drop_ros.robot_contract import load_contract, RobotContract
+from vla_drop_ros.robot_contract import JointLimits, Limits, RobotAction, RobotContract
 from vla_drop_ros.runtime.gate import Command, CommandGate, Decision, IncomingChunk, Mode
 
 SHIPPED = Path(__file__).parents[2] / 'config' / 'robots' / 'simulated_arm.yaml'
@@ -32,6 +33,7 @@ class Bench:
     def __init__(self, contract: RobotContract = CONTRACT) -> None:
         self.gate = CommandGate(contract)
         self.now, self.arm, self.follows, self.reports = 100.0, np.array(HOME), True, True
+        self.lives = True
         self.gate.activate()
         self.commands: list[Command] = []
 
@@ -41,6 +43,8 @@ class Bench:
             self.now += 0.05
             if self.reports:
                 self.gate.add_pose(self.now, tuple(self.arm), UP, 'base_link')
+            if self.lives:
+                self.gate.add_heartbeat(self.now)
             decision = self.gate.tick(self.now)
             if decision.command is not None:
                 self.commands.append(decision.command)
@@ -220,6 +224,8 @@ def test_every_altered_command_is_counted(bench: Bench) -> None:
     decision = bench.tick(6)
     for cause in ('step', 'linear_velocity', 'gripper_width'):
         assert bench.gate.counters[f'limited by {cause}'] > 0
+    assert bench.gate.counters['commands altered'] == 6
+    assert decision.requested is not None and decision.requested.gripper == 0.5
     assert 'gripper_width' in decision.reason
     assert bench.commands[-1].gripper == 0.08
 
@@ -249,7 +255,7 @@ def test_deactivation_returns_the_safety_action(bench: Bench) -> None:
 def test_velocity_robot_gets_the_velocity_of_the_target_and_zero_on_fault() -> None:
     """A twist command integrates to the chunk's displacement; every fault is zero velocity."""
     bench = Bench(replace(CONTRACT, fault_action='stop',
-                          command=CommandTopics('twist', 'twist', 'gripper_command')))
+                          command=CommandTopics('twist', 'twist')))
     bench.tick()
     bench.gate.offer(chunk(bench.now), bench.now)
     bench.tick(40)
@@ -265,3 +271,121 @@ def test_capture_to_command_age_is_measured_once_a_chunk(bench: Bench) -> None:
     summary = bench.gate.capture_to_command.summary()
     assert summary.count == 1
     assert summary.max == pytest.approx(0.07)
+
+
+def test_a_silent_policy_stops_the_arm_within_the_dead_man_time(bench: Bench) -> None:
+    """However long the chunk in force: without a sign of life the arm stops after dead_man."""
+    bench.gate.offer(chunk(bench.now, steps=60), bench.now)
+    bench.tick(4)
+    bench.lives, died = False, bench.now
+    while bench.tick().mode is Mode.EXECUTING:
+        assert bench.now - died <= CONTRACT.dead_man + 1.0 / CONTRACT.control_rate
+    assert bench.tick().reason == 'no action chunk'  # the rest of the chunk is never resumed
+    assert bench.now - died > CONTRACT.dead_man
+
+
+def test_a_chunk_without_any_sign_of_life_moves_nothing() -> None:
+    """Whoever sends chunks must also say that it is alive."""
+    bench = Bench()
+    bench.lives = False
+    bench.tick()
+    bench.gate.offer(chunk(bench.now), bench.now)
+    assert bench.tick().reason == 'sign of life of the policy never received'
+
+
+def interlocked() -> Bench:
+    """Return a bench with a robot that must be enabled."""
+    bench = Bench(replace(CONTRACT, interlock='enable'))
+    bench.tick(2)
+    return bench
+
+
+def test_interlock_commands_nothing_before_it_is_given() -> None:
+    """Until ~/enable is called no command leaves, not even a hold, and a chunk changes nothing."""
+    bench = interlocked()
+    bench.gate.offer(chunk(bench.now), bench.now)
+    decision = bench.tick(5)
+    assert not bench.commands and 'not enabled' in decision.reason
+    assert bench.gate.deactivate(bench.now) is None
+
+
+def test_interlock_needs_a_chunk_from_after_it() -> None:
+    """A chunk that waited does not start the arm at the moment of enabling."""
+    bench = interlocked()
+    bench.gate.offer(chunk(bench.now), bench.now)
+    assert bench.gate.enable(True, bench.now)[0]
+    assert bench.tick().mode is Mode.HOLDING
+    assert bench.gate.offer(chunk(bench.now), bench.now) is None
+    assert bench.tick().mode is Mode.EXECUTING
+
+
+def test_interlock_taken_back_holds_and_activation_takes_it_back() -> None:
+    """Disabling holds the arm where it is; after a new activation it must be given anew."""
+    bench = interlocked()
+    bench.gate.enable(True, bench.now)
+    bench.gate.offer(chunk(bench.now), bench.now)
+    bench.tick(3)
+    bench.gate.enable(False, bench.now)
+    stopped = bench.tick().command
+    assert stopped is not None and stopped.linear == pytest.approx(np.zeros(3))
+    bench.gate.deactivate(bench.now)
+    bench.gate.activate()
+    assert bench.tick().command is None
+
+
+def test_interlock_is_refused_during_an_estop() -> None:
+    """Enabling is no way around the e-stop."""
+    bench = interlocked()
+    bench.gate.estop.update(True)
+    assert not bench.gate.enable(True, bench.now)[0]
+    assert bench.tick().command is None
+
+
+def test_motion_ramps_in_after_every_hold() -> None:
+    """From each start the speed limit rises over ramp_in, so the first commands are slow."""
+    bench = Bench(replace(CONTRACT, ramp_in=0.5))
+    for _ in range(2):
+        bench.tick()
+        start = bench.arm
+        bench.gate.offer(chunk(bench.now, dx=0.06, steps=5), bench.now)
+        bench.tick()
+        assert np.linalg.norm(bench.arm - start) <= 0.6 * 0.05 * 0.1 + 1e-6
+        bench.tick(30)  # until the dead-man holds
+
+
+JOINTS = replace(
+    CONTRACT,
+    action=RobotAction(('joint.a', 'joint.b', 'gripper'), 'base_link', 'absolute'), pose=None,
+    command=CommandTopics('joint_trajectory', 'joint_trajectory', lead=0.1),
+    limits=Limits(None, {'a': JointLimits((-1.0, 1.0), 1.0, 20.0, 0.2),
+                         'b': JointLimits((-1.0, 0.3), 2.0, 20.0, 0.2)}, (0.0, 0.08)))
+
+
+def test_joint_robot_goes_to_the_commanded_joints_and_holds_them() -> None:
+    """Joint actions become joint positions within the range; the dead-man holds the measured."""
+    gate, now, joints = CommandGate(JOINTS), 100.0, np.zeros(2)
+    gate.activate()
+    for step in range(60):
+        now += 0.05
+        gate.add_joints(now, {'b': joints[1], 'a': joints[0], 'finger': 0.0})
+        gate.add_heartbeat(now)
+        if step == 2:
+            assert gate.offer(IncomingChunk(
+                ('joint.a', 'joint.b', 'gripper'), 'base_link', now,
+                [0.5, 1.0], [[0.2, 0.4, 0.04], [0.4, 0.8, 0.02]]), now) is None
+        decision = gate.tick(now)
+        assert decision.command is not None
+        joints = decision.command.pose.position
+    assert joints == pytest.approx([0.4, 0.3])
+    assert decision.mode is Mode.HOLDING
+    assert decision.command is not None and decision.command.gripper == 0.02
+    assert gate.counters['limited by joint_range'] > 0
+
+
+def test_joint_state_without_a_commanded_joint_is_counted() -> None:
+    """A driver that lacks a joint cannot keep the watchdog quiet."""
+    gate = CommandGate(JOINTS)
+    gate.activate()
+    gate.add_joints(100.0, {'a': 0.0})
+    assert gate.tick(100.0).reason == 'no action chunk' or gate.tick(100.0).command is None
+    assert sum(count for key, count in gate.counters.items() if 'joints refused' in key) == 1

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The only node that commands the robot. It needs neither torch nor the policy to be alive."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 import sys
 
@@ -10,10 +11,13 @@ from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.parameter import Parameter
-from std_msgs.msg import Bool, String
-from std_srvs.srv import Trigger
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Float64, Header, String
+from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.nodes.command_adapters import CommandAdapter, create_adapter
 from vla_drop_ros.nodes.managed_node import ManagedNode
 from vla_drop_ros.nodes.messages import (
@@ -25,9 +29,9 @@ from vla_drop_ros.nodes.messages import (
 from vla_drop_ros.nodes.parameters import declare, parameter
 from vla_drop_ros.nodes.process import run_node
 from vla_drop_ros.nodes.qos import COMMAND, ESTOP, LATCHED, STATE, STATUS
-from vla_drop_ros.robot_contract import load_contract, RobotContract
+from vla_drop_ros.robot_contract import RobotContract
 from vla_drop_ros.runtime.gate import CommandGate, Decision, Mode
-from vla_drop_ros.runtime.robot_inputs import pose_values, stamp_of
+from vla_drop_ros.runtime.robot_inputs import joint_values, pose_values, seconds, stamp_of
 from vla_drop_ros.runtime.watchdog import ClockWatch, kind
 
 # The e-stop is heard twice: as a volatile topic, which every publisher matches, and as a latched
@@ -46,6 +50,9 @@ class GateParameters:
         False, 'Command nothing, only compute and report; false does not lift a contract dry_run')
     blend: float = parameter(0.1, 'Time over which a new chunk fades in', unit='s', minimum=0.0,
                              maximum=1.0)
+    ensemble: float = parameter(
+        0.0, 'Temporal ensembling: time constant with which older chunks lose weight; 0: the '
+        'newest chunk alone', unit='s', minimum=0.0, maximum=100.0)
     autostart: bool = parameter(
         False, 'Configure and activate at start, without an outside lifecycle manager')
 
@@ -72,17 +79,17 @@ class CommandGateNode(ManagedNode):
         """Read the contract, then create the interfaces it names."""
         self._contract = load_contract(self.parameters.robot)
         self._dry_run = self.parameters.dry_run or self._contract.dry_run
-        self._gate = CommandGate(self._contract, self.parameters.blend)
+        self._gate = CommandGate(
+            self._contract, self.parameters.blend, self.parameters.ensemble)
         self._adapter = create_adapter(self, self._contract)
-        for message, topic, callback, qos in (
-                (JointTrajectory, 'policy_node/action_chunk', self._on_chunk, COMMAND),
-                (PoseStamped, self._contract.pose.topic, self._on_pose, STATE),
-                (Bool, 'estop', self._on_estop, ESTOP),
-                (Bool, 'estop', self._on_estop, LATCHED)):
+        self._ages = self.own_lifecycle_publisher(Float64, '~/capture_to_command', STATUS)
+        for message, topic, callback, qos in self._inputs():
             self.own(self.destroy_subscription, self.create_subscription(
                 message, topic, callback, qos, event_callbacks=QUIET))
-        self.own(self.destroy_service,
-                 self.create_service(Trigger, '~/reset_estop', self._on_reset_estop))
+        for service, name, answer in (
+                (Trigger, '~/reset_estop', self._on_reset_estop),
+                (SetBool, '~/enable', self._on_enable)):
+            self.own(self.destroy_service, self.create_service(service, name, answer))
         self._ticks = self.own(self.destroy_timer, self.create_timer(
             1.0 / self._contract.control_rate, self._on_tick, autostart=False))
         self.own(self.destroy_timer, self.create_timer(
@@ -95,6 +102,8 @@ class CommandGateNode(ManagedNode):
         self._ticks.reset()
         if self._dry_run:
             self.get_logger().warning('dry run: nothing is published on the command topics')
+        else:
+            self._adapter.begin()
         self._on_tick()
 
     def deactivate(self) -> None:
@@ -104,7 +113,19 @@ class CommandGateNode(ManagedNode):
         if command is not None and not self._dry_run:
             self._adapter.publish(command, clock_seconds(self))
             self._adapter.flush()
+        if not self._dry_run:
+            self._adapter.end()
         self._report(Decision(Mode.INACTIVE, '', None))
+
+    def _inputs(self) -> list[tuple[type, str, Callable[..., None], QoSProfile]]:
+        measured = self._contract.measured.topic
+        state = ((JointState, measured, self._on_joints, STATE) if self._contract.action.joints
+                 else (PoseStamped, measured, self._on_pose, STATE))
+        return [(JointTrajectory, 'policy_node/action_chunk', self._on_chunk, COMMAND),
+                (Header, 'policy_node/heartbeat', self._on_heartbeat, COMMAND),
+                state,
+                (Bool, 'estop', self._on_estop, ESTOP),
+                (Bool, 'estop', self._on_estop, LATCHED)]
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         reason = self._gate.offer(incoming_chunk(message), clock_seconds(self))
@@ -113,6 +134,12 @@ class CommandGateNode(ManagedNode):
 
     def _on_pose(self, message: PoseStamped) -> None:
         self._gate.add_pose(stamp_of(message), *pose_values(message), message.header.frame_id)
+
+    def _on_joints(self, message: JointState) -> None:
+        self._gate.add_joints(stamp_of(message), joint_values(message.name, message.position))
+
+    def _on_heartbeat(self, message: Header) -> None:
+        self._gate.add_heartbeat(seconds(message.stamp))
 
     def _on_estop(self, message: Bool) -> None:
         self._gate.estop.update(message.data)
@@ -125,11 +152,20 @@ class CommandGateNode(ManagedNode):
         self.get_logger().info(f'reset_estop: {response.message}')
         return response
 
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        response.success, response.message = self._gate.enable(request.data, clock_seconds(self))
+        self.get_logger().info(f'enable {request.data}: {response.message}')
+        return response
+
     def _on_tick(self) -> None:
         now = clock_seconds(self)
         decision = self._gate.tick(now)
         if decision.command is not None and not self._dry_run:
             self._adapter.publish(decision.command, now)
+        if decision.requested is not None:
+            self._adapter.publish_requested(decision.requested, now)
+        if decision.chunk_age is not None:
+            self._ages.publish(Float64(data=decision.chunk_age))
         self._report(decision)
 
     def _report(self, decision: Decision) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Between ROS messages and the types of the core; every time is [s], every array numpy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -11,6 +11,7 @@ from rclpy.node import Node
 from std_msgs.msg import Float64MultiArray, Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from vla_drop_ros.runtime.execution import step_ends, TimedActions
 from vla_drop_ros.runtime.gate import IncomingChunk
 from vla_drop_ros.runtime.latency import LatencySummary
 from vla_drop_ros.runtime.robot_inputs import NANOSECONDS, seconds
@@ -53,6 +54,14 @@ def twist_message(stamp: float, frame: str, linear: FloatArray,
     return message
 
 
+def joint_message(joints: Sequence[str], positions: FloatArray, lead: float) -> JointTrajectory:
+    """Return a trajectory of one point, ``lead`` [s] from its reception; positions shape (n,)."""
+    due = time_message(lead)
+    return JointTrajectory(joint_names=list(joints), points=[JointTrajectoryPoint(
+        positions=[float(value) for value in positions],
+        time_from_start=Duration(sec=due.sec, nanosec=due.nanosec))])
+
+
 def gripper_message(width: float) -> Float64MultiArray:
     """Return a gripper command: data[0] = width [m]."""
     return Float64MultiArray(data=[float(width)])
@@ -60,10 +69,16 @@ def gripper_message(width: float) -> Float64MultiArray:
 
 def chunk_message(chunk: ActionChunk) -> JointTrajectory:
     """Return a chunk on the wire: point i holds action i, due (i + 1) periods after the stamp."""
+    return timed_message(
+        TimedActions(chunk.stamp, step_ends(chunk), chunk.actions, chunk.spec))
+
+
+def timed_message(chunk: TimedActions) -> JointTrajectory:
+    """Return a chunk on the wire: point i holds action i, due ``times[i]`` after the stamp."""
     message = JointTrajectory(header=header(chunk.stamp, chunk.spec.frame),
                               joint_names=list(chunk.spec.names))
-    for i, action in enumerate(chunk.actions):
-        due = time_message((i + 1) * chunk.spec.period)
+    for time, action in zip(chunk.times, chunk.actions, strict=True):
+        due = time_message(float(time))
         message.points.append(JointTrajectoryPoint(
             positions=[float(value) for value in action],
             time_from_start=Duration(sec=due.sec, nanosec=due.nanosec)))

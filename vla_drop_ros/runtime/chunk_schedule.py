@@ -2,8 +2,9 @@
 """Action chunks on an absolute time base: which target holds at time t.
 
 Step i of a chunk runs from its stamp + times[i-1] to its stamp + times[i]; between those knots
-the target is interpolated, so the control rate is free of the policy's rate. A newer chunk takes
-over at once, faded in over a short window.
+the target is interpolated, so the control rate is free of the policy's rate, and steps that lie in
+the past are never made up for. A newer chunk takes over at once, faded in over a short window, or
+is averaged with the older ones (temporal ensembling).
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ import numpy as np
 from vla_drop_ros.runtime import rotation
 from vla_drop_ros.runtime.pose import interpolate, Pose
 from vla_drop_ros.types import FloatArray, GRIPPER_NAME, ROTATION_NAMES, TRANSLATION_NAMES
+
+MAX_CHUNKS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,9 @@ class Trajectory:
 
 
 def build_trajectory(names: Sequence[str], stamp: float, times: FloatArray, actions: FloatArray,
-                     reference: Literal['delta', 'absolute'], measured: Pose) -> Trajectory:
-    """Turn a chunk into poses in the base frame.
+                     reference: Literal['delta', 'absolute'], measured: Pose,
+                     axes: Sequence[str] = TRANSLATION_NAMES) -> Trajectory:
+    """Turn a chunk into poses in the base frame, or into joint positions.
 
     Args:
         names: one per action dimension, as in ``ActionSpec``.
@@ -72,13 +76,14 @@ def build_trajectory(names: Sequence[str], stamp: float, times: FloatArray, acti
         times: end of each step after the stamp, [s], increasing, shape (n,).
         actions: shape (n, len(names)).
         reference: ``delta`` sums steps onto ``measured``; ``absolute`` takes them as poses.
-        measured: end-effector pose at the stamp; what the chunk does not name stays as it is.
+        measured: pose at the stamp; what the chunk does not name stays as it is.
+        axes: what each number of ``Pose.position`` is called in actions.
 
     """
     poses = [measured]
-    moves = _columns(names, actions, TRANSLATION_NAMES)
+    moves = _columns(names, actions, axes)
     turns = _columns(names, actions, ROTATION_NAMES)
-    named = np.array([name in names for name in TRANSLATION_NAMES])
+    named = np.array([name in names for name in axes])
     turning = any(name in names for name in ROTATION_NAMES)
     for move, turn in zip(moves, turns, strict=True):
         quaternion = poses[-1].quaternion
@@ -105,42 +110,75 @@ def _columns(names: Sequence[str], actions: FloatArray, wanted: Sequence[str]) -
 
 
 class ChunkSchedule:
-    """The chunk in force, and the one it is taking over from."""
+    """The chunk in force, and the older ones that still have a say."""
 
-    def __init__(self, blend: float) -> None:
-        """Fade a new chunk in over ``blend`` seconds; 0 switches at once."""
+    def __init__(self, blend: float, ensemble: float = 0.0) -> None:
+        """Combine chunks that overlap.
+
+        Args:
+            blend: time over which a new chunk fades in, [s]; 0 switches at once.
+            ensemble: time constant with which older chunks lose weight, [s]; 0: they are gone as
+                soon as the newest has faded in. Large: a plain average of all that still cover
+                the present (temporal ensembling, Zhao et al. 2023, arXiv 2304.13705).
+
+        """
         self._blend = blend
-        self._current: Trajectory | None = None
-        self._previous: Trajectory | None = None
-        self._taken_over = 0.0
+        self._ensemble = ensemble
+        self._chunks: list[tuple[float, Trajectory]] = []
 
     @property
     def stamp(self) -> float | None:
-        """Return the stamp of the chunk in force [s], or None."""
-        return self._current.stamp if self._current else None
+        """Return the stamp of the newest chunk [s], or None."""
+        return self._chunks[-1][1].stamp if self._chunks else None
 
     @property
     def end(self) -> float | None:
-        """Return when the chunk in force runs out [s], or None."""
-        return self._current.end if self._current else None
+        """Return when the newest chunk runs out [s], or None."""
+        return self._chunks[-1][1].end if self._chunks else None
 
     def accept(self, trajectory: Trajectory, now: float) -> None:
         """Let a newer chunk take over from ``now`` [s] on."""
-        self._previous, self._current = self._current, trajectory
-        self._taken_over = now
+        self._chunks.append((now, trajectory))
+        del self._chunks[:-MAX_CHUNKS]
 
     def clear(self) -> None:
         """Forget everything, so that nothing old is ever resumed."""
-        self._current = self._previous = None
+        self._chunks.clear()
 
     def target(self, now: float) -> Target | None:
         """Return the target at ``now`` [s]; after the end the last pose; None without a chunk."""
-        if self._current is None:
+        if not self._chunks:
             return None
-        target = self._current.target(now)
-        share = (now - self._taken_over) / self._blend if self._blend > 0 else 1.0
-        if self._previous is None or share >= 1.0:
-            self._previous = None
-            return target
-        old = self._previous.target(now)
-        return Target(interpolate(old.pose, target.pose, max(share, 0.0)), target.gripper)
+        weights = self._weights(now)
+        del self._chunks[:len(self._chunks) - len(weights)]  # those without a say, for good
+        newest = self._chunks[-1][1].target(now)
+        pose, total = newest.pose, weights[0]
+        for weight, (_, trajectory) in zip(weights[1:], self._chunks[-2::-1], strict=True):
+            total += weight
+            if weight > 0:
+                pose = interpolate(pose, trajectory.target(now).pose, weight / total)
+        return Target(pose, newest.gripper)
+
+    def _weights(self, now: float) -> list[float]:
+        """Return the weights of the chunks that have a say, the newest first."""
+        weights: list[float] = []
+        left, newest = 1.0, self._chunks[-1][1]
+        for taken_over, trajectory in reversed(self._chunks):
+            share = 1.0 if self._blend <= 0 else float(
+                np.clip((now - taken_over) / self._blend, 0.0, 1.0))
+            if self._ensemble > 0:
+                share *= self._fading(trajectory, newest, now)
+            weights.append(left * share)
+            if self._ensemble <= 0:
+                left *= 1.0 - share
+            if left <= 0:
+                break
+        return weights
+
+    def _fading(self, trajectory: Trajectory, newest: Trajectory, now: float) -> float:
+        """Return the weight of a chunk in an ensemble: an older one fades out towards its end."""
+        if trajectory is newest:
+            return 1.0
+        fading = max(self._blend, 1e-3)
+        return float(np.exp(-(newest.stamp - trajectory.stamp) / self._ensemble)
+                     * np.clip((trajectory.end - now) / fading, 0.0, 1.0))

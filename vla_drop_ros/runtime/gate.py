@@ -3,17 +3,21 @@
 
 Faults and what happens (the pose adapter holds a pose, the twist adapter sends zero velocity):
 
-- no chunk, chunk ran out for ``dead_man`` seconds, empty chunk (the policy paused itself), pose
-  missing or older than its ``max_age``, e-stop: hold, and forget the chunk, so that only a fresh
-  chunk starts motion again. After an e-stop reset the chunk must also be captured after the reset.
+- no chunk, chunk ran out for ``dead_man`` seconds, no sign of life of the policy as long, empty
+  chunk (the policy paused itself), measured state missing or older than its ``max_age``, e-stop:
+  hold, and forget the chunk, so that only a fresh chunk starts motion again. After an e-stop reset
+  the chunk must also be captured after the reset.
 - hold means: the pose measured when the fault began is commanded at every tick until motion
   resumes, also during an e-stop; with no fresh measurement the last command is held; before
   either exists nothing is commanded. An arm that something else moved further than the step limit
   is held where it is now, never pulled back. The gripper keeps its last width, never opens.
+- the interlock ``enable``: before it is given nothing at all is commanded; taken back, hold.
+
+"Pose" stands for joint positions on a robot that is commanded in joints.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -25,9 +29,9 @@ from vla_drop_ros.runtime.chunk_schedule import build_trajectory, ChunkSchedule,
 from vla_drop_ros.runtime.estop import EstopLatch
 from vla_drop_ros.runtime.latency import LatencyWindow
 from vla_drop_ros.runtime.pose import Pose, PoseHistory
-from vla_drop_ros.runtime.safety_limits import SafetyLimits
+from vla_drop_ros.runtime.safety_limits import Commanded, safety_limits
 from vla_drop_ros.runtime.watchdog import CLOCK_TOLERANCE, DeadMan, kind, stream_fault
-from vla_drop_ros.types import FloatArray, ROTATION_NAMES
+from vla_drop_ros.types import FloatArray, JOINT_PREFIX, ROTATION_NAMES, TRANSLATION_NAMES
 
 MAX_CHUNK_STEPS = 1000
 POSE_HISTORY = 5.0
@@ -67,8 +71,8 @@ class Command:
     """What goes to the robot.
 
     Attributes:
-        pose: for position controllers, base frame.
-        linear: for velocity controllers, [m/s], shape (3,).
+        pose: for position controllers, base frame; or joint positions, in the contract's order.
+        linear: for velocity controllers, [m/s], shape (3,); or of the joints, [rad/s].
         angular: for velocity controllers, [rad/s], shape (3,).
         gripper: width [m]; None: no command.
 
@@ -82,32 +86,56 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome of one tick; without a command nothing may be published."""
+    """The outcome of one tick; without a command nothing may be published.
+
+    Attributes:
+        mode: what the gate does.
+        reason: why, where it does not simply execute.
+        command: what to send.
+        requested: what would have been sent without limits, where they altered the command.
+        chunk_age: seconds from capture to now, at the first command of each chunk; else None.
+
+    """
 
     mode: Mode
     reason: str
     command: Command | None
+    requested: Command | None = None
+    chunk_age: float | None = None
 
 
 class CommandGate:
     """Chunks, poses and the e-stop come in at any time; ``tick`` returns what to command."""
 
-    def __init__(self, contract: RobotContract, blend: float = 0.1) -> None:
-        """Guard the robot of a validated contract; fade new chunks in over ``blend`` seconds."""
+    def __init__(self, contract: RobotContract, blend: float = 0.1,
+                 ensemble: float = 0.0) -> None:
+        """Guard the robot of a validated contract.
+
+        Args:
+            contract: the robot.
+            blend: time over which a new chunk fades in, [s].
+            ensemble: time constant of temporal ensembling, [s]; 0: the newest chunk alone.
+
+        """
         self.counters: Counter[str] = Counter()
         self.capture_to_command = LatencyWindow()
         self.estop = EstopLatch()
         self._contract = contract
-        self._limits = SafetyLimits(contract.limits)
-        self._schedule = ChunkSchedule(blend)
+        self._joints = contract.action.joints
+        self._axes = tuple(f'{JOINT_PREFIX}{name}' for name in self._joints) or TRANSLATION_NAMES
+        self._limits = safety_limits(contract.limits)
+        self._schedule = ChunkSchedule(blend, ensemble)
         self._dead_man = DeadMan(contract.dead_man)
         self._poses = PoseHistory(POSE_HISTORY)
         self._active = False
+        self._enabled = False
         self._oldest_stamp = -np.inf
+        self._heartbeat: float | None = None
         self._timed_stamp: float | None = None
-        self._last: Pose | None = None
+        self._last: Commanded | None = None
         self._last_tick: float | None = None
         self._hold: Pose | None = None
+        self._moving_since: float | None = None
         self._gripper: float | None = None
         self._orientation: FloatArray | None = None
         self._pause_reason = ''
@@ -115,14 +143,28 @@ class CommandGate:
     def activate(self) -> None:
         """Start from rest: whatever was commanded before is forgotten."""
         self._active = True
+        self._enabled = self._contract.interlock == 'none'
         self._last = self._hold = self._last_tick = self._orientation = None
+        self._moving_since = self._heartbeat = None
         self._pause_reason = ''
         self._schedule.clear()
 
     def deactivate(self, now: float) -> Command | None:
         """Stop and return the safety action, which must be the last command on the wire."""
         self._active = False
-        return self._holding(now)
+        return self._holding(now) if self._enabled or self._last else None
+
+    def enable(self, wanted: bool, now: float) -> tuple[bool, str]:
+        """Give or take back the permission to command; return success and a sentence."""
+        if not self._active:
+            return False, 'refused: the gate is not active'
+        if wanted and self.estop.latched:
+            return False, 'refused: the e-stop is engaged; release and reset it first'
+        self._enabled = wanted
+        self._oldest_stamp = max(self._oldest_stamp, now)  # an old chunk must not start motion
+        self._schedule.clear()
+        return True, ('enabled: the next chunk moves the robot' if wanted else
+                      'not enabled any more: holding')
 
     def add_pose(self, stamp: float, position: Sequence[float], quaternion: Sequence[float],
                  frame: str) -> None:
@@ -135,13 +177,28 @@ class CommandGate:
         if refused:
             self.counters[f'pose refused: {refused}'] += 1
 
+    def add_joints(self, stamp: float, positions: Mapping[str, float]) -> None:
+        """Store measured joints of a robot that is commanded in joints; others are left alone."""
+        if not self._joints:
+            return
+        refused: str | None = 'a commanded joint is not among the joint states'
+        if all(name in positions for name in self._joints):
+            values = np.array([positions[name] for name in self._joints], dtype=float)
+            refused = self._poses.add(stamp, Pose(values, rotation.IDENTITY))
+        if refused:
+            self.counters[f'joints refused: {refused}'] += 1
+
+    def add_heartbeat(self, stamp: float) -> None:
+        """Store when the policy last made progress, [s]."""
+        self._heartbeat = stamp
+
     def offer(self, chunk: IncomingChunk, now: float) -> str | None:
         """Let a chunk take over from ``now`` [s] on; return why it was rejected, or None."""
         if self._active and not chunk.actions:
             self._pause()
             return None
         reason = self._reject(chunk, now) if self._active else 'the gate is not active'
-        measured = self._poses.at(chunk.stamp, self._contract.pose.max_age)
+        measured = self._poses.at(chunk.stamp, self._contract.measured.max_age)
         if reason is None and measured is None:
             reason = f'no measured pose near its stamp ({chunk.stamp:.3f})'
         if reason is not None or measured is None:
@@ -150,7 +207,7 @@ class CommandGate:
         self._schedule.accept(build_trajectory(
             chunk.names, chunk.stamp, np.array(chunk.times, dtype=float),
             np.array(chunk.actions, dtype=float), self._contract.action.reference,
-            self._reference(chunk.names, measured)), now)
+            self._reference(chunk.names, measured), self._axes), now)
         self._oldest_stamp = chunk.stamp
         self._pause_reason = ''
         self.counters['chunks accepted'] += 1
@@ -167,7 +224,10 @@ class CommandGate:
             return self._execute(target, measured, now)
         mode = Mode.ESTOPPED if self.estop.latched else Mode.HOLDING
         self.counters[f'ticks {mode.value}'] += 1
-        return Decision(mode, fault or 'no action chunk', self._holding(now))
+        self._moving_since = None
+        # who was never allowed to move the robot does not take hold of it either
+        command = self._holding(now) if self._enabled or self._last else None
+        return Decision(mode, fault or 'no action chunk', command)
 
     def reset_estop(self, now: float) -> tuple[bool, str]:
         """Release the latch; only chunks captured after ``now`` [s] move the robot again."""
@@ -179,9 +239,14 @@ class CommandGate:
     def _fault(self, now: float) -> str | None:
         if self.estop.latched:
             return 'e-stop engaged; release it, then call the reset_estop service'
-        pose = stream_fault('end-effector pose', self._poses.newest_stamp, now,
-                            self._contract.pose.max_age)
-        return pose or self._pause_reason or self._dead_man.fault(self._schedule.end, now)
+        if not self._enabled:
+            return 'not enabled (call the service ~/enable of the gate)'
+        return (stream_fault('joint states' if self._joints else 'end-effector pose',
+                             self._poses.newest_stamp, now, self._contract.measured.max_age)
+                or self._pause_reason
+                or self._dead_man.fault(self._schedule.end, now)
+                or stream_fault('sign of life of the policy', self._heartbeat, now,
+                                self._contract.dead_man))
 
     def _pause(self) -> None:
         """Take an empty chunk as the policy's wish to stop at once."""
@@ -230,26 +295,40 @@ class CommandGate:
         return None
 
     def _execute(self, target: Target, measured: Pose, now: float) -> Decision:
-        previous = self._last or measured
-        dt = self._elapsed(now)
+        last, dt = self._last or Commanded.at_rest(measured), self._elapsed(now)
         if not target.is_finite:  # a broken invariant: chunks and poses were checked on arrival
             return Decision(Mode.HOLDING, 'target is not finite', self._holding(now))
-        limited = self._limits.apply(target, previous, measured, dt)
+        limited = self._limits.apply(target, last, measured, dt, self._ease(now))
         for cause in limited.causes:
             self.counters[f'limited by {cause}'] += 1
         self.counters['ticks executing'] += 1
-        self._time_first_command(now)
-        pose = limited.target.pose
-        if limited.target.gripper is not None:
-            self._gripper = limited.target.gripper
-        rate = 1.0 / dt if dt > 0 else 0.0
-        command = Command(
-            pose, self._limits.inward((pose.position - previous.position) * rate,
-                                      measured.position),
-            rotation.between(previous.quaternion, pose.quaternion) * rate, self._gripper)
-        self._last, self._last_tick, self._hold = pose, now, None
+        if limited.causes:
+            self.counters['commands altered'] += 1
+        if limited.gripper is not None:
+            self._gripper = limited.gripper
+        pose, linear = limited.command.pose, limited.command.linear
+        command = Command(pose, self._limits.inward(linear, measured.position),
+                          limited.command.angular, self._gripper)
+        self._last, self._last_tick, self._hold = limited.command, now, None
         reason = ', '.join(f'limited by {cause}' for cause in limited.causes)
-        return Decision(Mode.EXECUTING, reason, command)
+        requested = self._unlimited(target, last.pose, dt) if limited.causes else None
+        return Decision(Mode.EXECUTING, reason, command, requested, self._first_age(now))
+
+    def _ease(self, now: float) -> float:
+        """Return the share of the speed limit that is allowed now: it rises from each start."""
+        period = 1.0 / self._contract.control_rate
+        if self._moving_since is None:
+            self._moving_since = now
+        if self._contract.ramp_in <= 0:
+            return 1.0
+        return min(1.0, (now - self._moving_since + period) / self._contract.ramp_in)
+
+    @staticmethod
+    def _unlimited(target: Target, last: Pose, dt: float) -> Command:
+        rate = 1.0 / dt if dt > 0 else 0.0
+        return Command(target.pose, (target.pose.position - last.position) * rate,
+                       rotation.between(last.quaternion, target.pose.quaternion) * rate,
+                       target.gripper)
 
     def _elapsed(self, now: float) -> float:
         """Return seconds since the last tick, at most two periods: a late tick earns no jump."""
@@ -261,20 +340,30 @@ class CommandGate:
         """Return the command that holds, and forget the chunk."""
         self._schedule.clear()
         pose, measured = self._hold, self._poses.newest
-        if stream_fault('pose', self._poses.newest_stamp, now, self._contract.pose.max_age):
-            pose = pose or self._last
+        if stream_fault('pose', self._poses.newest_stamp, now, self._contract.measured.max_age):
+            pose = pose or (self._last.pose if self._last else None)
         elif measured is not None and (pose is None or self._was_moved(pose, measured)):
             pose, self._orientation = measured, None
-        self._last = self._hold = pose
+        self._hold = pose
+        self._last = Commanded.at_rest(pose) if pose else None
         self._last_tick = now
-        return Command(pose, np.zeros(3), np.zeros(3), self._gripper) if pose else None
+        if pose is None:
+            return None
+        return Command(pose, np.zeros(len(pose.position)), np.zeros(3), self._gripper)
 
     def _was_moved(self, hold: Pose, measured: Pose) -> bool:
-        distance = np.linalg.norm(measured.position - hold.position)
-        return bool(distance > self._contract.limits.step)
+        cartesian = self._contract.limits.cartesian
+        distance = np.abs(measured.position - hold.position)
+        if cartesian is not None:
+            return bool(np.linalg.norm(distance) > cartesian.step)
+        steps = [joint.step for joint in self._contract.limits.joints.values()]
+        return bool((distance > np.array(steps)).any())
 
-    def _time_first_command(self, now: float) -> None:
+    def _first_age(self, now: float) -> float | None:
+        """Return the age of the chunk in force at its first command, else None."""
         stamp = self._schedule.stamp
-        if stamp is not None and stamp != self._timed_stamp:
-            self._timed_stamp = stamp
-            self.capture_to_command.add(now - stamp)
+        if stamp is None or stamp == self._timed_stamp:
+            return None
+        self._timed_stamp = stamp
+        self.capture_to_command.add(now - stamp)
+        return now - stamp

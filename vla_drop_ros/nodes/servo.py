@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MoveIt Servo beside the twist: told to listen to twists, released, and paused at the end."""
+
+from typing import Any
+
+from std_srvs.srv import SetBool
+
+from vla_drop_ros.errors import MissingDependencyError
+from vla_drop_ros.nodes.managed_node import ManagedNode
+from vla_drop_ros.robot_contract import Servo
+
+TWIST = 1
+"""moveit_msgs/srv/ServoCommandType: TWIST."""
+
+
+class ServoServices:
+    """Calls that never wait: their answers are logged, and a service that is absent is named."""
+
+    def __init__(self, node: ManagedNode, servo: Servo) -> None:
+        """Create the clients that the contract names.
+
+        Raises:
+            MissingDependencyError: switch_command_type is named and moveit_msgs is not there.
+
+        """
+        self._node = node
+        self._switch, self._pause = None, None
+        if servo.switch_command_type:
+            self._type = _command_type()
+            self._switch = node.own(node.destroy_client, node.create_client(
+                self._type, servo.switch_command_type))
+        if servo.pause:
+            self._pause = node.own(node.destroy_client, node.create_client(SetBool, servo.pause))
+
+    def begin(self) -> None:
+        """Ask Servo for twists, and release it."""
+        if self._switch is not None:
+            self._call(self._switch, self._type.Request(command_type=TWIST), 'command type twist')
+        if self._pause is not None:
+            self._call(self._pause, SetBool.Request(data=False), 'not paused')
+
+    def end(self) -> None:
+        """Pause Servo."""
+        if self._pause is not None:
+            self._call(self._pause, SetBool.Request(data=True), 'paused')
+
+    def _call(self, client: Any, request: Any, what: str) -> None:
+        logger = self._node.get_logger()
+        if not client.service_is_ready():
+            logger.warning(f'MoveIt Servo: {client.srv_name} is not there, so not: {what}')
+            return
+
+        def answered(future: Any) -> None:
+            result = future.result() if future.exception() is None else None
+            if result is None or not result.success:
+                logger.error(f'MoveIt Servo refused: {what} ({client.srv_name})')
+            else:
+                logger.info(f'MoveIt Servo: {what}')
+
+        client.call_async(request).add_done_callback(answered)
+
+
+def _command_type() -> Any:
+    try:
+        from moveit_msgs.srv import ServoCommandType
+        return ServoCommandType
+    except ImportError as error:
+        raise MissingDependencyError(
+            f'command.servo.switch_command_type needs moveit_msgs ({error}); install '
+            'ros-$ROS_DISTRO-moveit-msgs, or leave the key out and switch Servo yourself'
+        ) from error
