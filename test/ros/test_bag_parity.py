@@ -24,6 +24,7 @@ from std_msgs.msg import Float64MultiArray, String
 
 from vla_drop_ros.bringup import find_checkpoint, find_contract
 from vla_drop_ros.cli.main import main
+from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.dataset.bag import Bag, IMAGE, JOINT_STATE, NUMBERS, POSE, STRING
 from vla_drop_ros.dataset.conversion import convert, Layout
 from vla_drop_ros.dataset.reader import Dataset
@@ -34,7 +35,6 @@ from vla_drop_ros.nodes.messages import pose_message
 from vla_drop_ros.nodes.policy_node import PolicyNode
 from vla_drop_ros.nodes.qos import COMMAND, LATCHED, STATE
 from vla_drop_ros.preflight import private_domain
-from vla_drop_ros.robot_contract import load_contract
 from vla_drop_ros.runtime.robot_inputs import joint_values, pose_values, stamp_of
 from vla_drop_ros.simulation.opengl import choose_backend
 from vla_drop_ros.types import ActionChunk, ActionSpec, CameraSpec, Observation

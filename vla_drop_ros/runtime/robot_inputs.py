@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from vla_drop_ros.robot_contract import RobotContract
-from vla_drop_ros.runtime.images import rgb_from
+from vla_drop_ros.runtime.images import Bridge, form_of, rgb_from
 from vla_drop_ros.runtime.observation_sync import ObservationSync, Snapshot, state_vector
+from vla_drop_ros.runtime.stream_health import LastBytes
 from vla_drop_ros.types import Observation
 
 NANOSECONDS = 1_000_000_000
@@ -36,6 +37,12 @@ class Stamped(Protocol):
     header: HeaderFields
 
 
+class ImageFields(Stamped, Protocol):
+    """The fields that sensor_msgs/Image and CompressedImage share."""
+
+    data: Any
+
+
 class PoseFields(Stamped, Protocol):
     """The fields of geometry_msgs/PoseStamped."""
 
@@ -58,14 +65,17 @@ class RobotInputs:
 
     """
 
-    def __init__(self, contract: RobotContract) -> None:
-        """Have seen nothing yet."""
+    def __init__(self, contract: RobotContract, bridge: Bridge | None = None) -> None:
+        """Have seen nothing yet; images are decoded by ``bridge`` where there is one."""
         self.contract = contract
         self.sync: ObservationSync[Any] = ObservationSync(contract)
+        self._bridge = bridge
+        self._bytes = {key: LastBytes() for key in contract.cameras}
 
-    def add_image(self, key: str, message: Stamped) -> None:
+    def add_image(self, key: str, message: ImageFields) -> None:
         """Take an image of camera ``key``; it is decoded when an observation needs it."""
-        self.sync.add_image(key, stamp_of(message), message)
+        self.sync.add_image(key, stamp_of(message), message, form_of(message),
+                            self._bytes[key].same(message.data))
 
     def add_pose(self, message: PoseFields) -> None:
         """Take a measured end-effector pose."""
@@ -75,6 +85,10 @@ class RobotInputs:
         """Take joint positions."""
         self.sync.add_joints(stamp_of(message), joint_values(message.name, message.position))
 
+    def health(self, now: float) -> dict[str, str]:
+        """Return what diagnostics show of every stream at ``now`` [s]."""
+        return self.sync.health(now)
+
     def observation(self, snapshot: Snapshot[Any], state_names: Sequence[str],
                     instruction: str) -> Observation:
         """Return what a policy with these state values sees of a snapshot.
@@ -83,7 +97,8 @@ class RobotInputs:
             ObservationError: an image cannot be decoded, a joint is absent, a value is not finite.
 
         """
-        images = {key: rgb_from(message) for key, message in snapshot.images.items()}
+        images = {key: rgb_from(message, self._bridge)
+                  for key, message in snapshot.images.items()}
         state = state_vector(snapshot, state_names, self.contract)
         return Observation(snapshot.stamp, images, state, instruction)
 
