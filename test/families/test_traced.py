@@ -56,3 +56,15 @@ def test_the_tiny_policy_is_traced(
         found, expected = run(*second), plain(tiny_policy.family, tiny_policy.model)(*second)
     assert 'untraced' not in caplog.text
     assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_a_graph_goes_with_its_sampler() -> None:
+    """Nothing is registered for the life of the process, or every swap would leave a graph."""
+    registered = torch.jit._state._python_cu.get_functions
+    before = len(registered())
+    family: Any = Family(False)
+    for _ in range(3):
+        traced(family, None, *EXAMPLES)
+    assert len(registered()) == before
+    torch.jit.trace(lambda value: value * 2, torch.ones(1))  # the proof that the count would tell
+    assert len(registered()) > before

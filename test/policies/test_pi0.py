@@ -113,7 +113,7 @@ def test_untraceable_model_still_runs(
         return lambda *_: torch.zeros(1, 4, 4)
     noise = np.zeros((4, 4))
     expected = policy.infer(observe(), noise)
-    monkeypatch.setattr(torch.jit, 'trace', trace)
+    monkeypatch.setattr('vla_drop_ros.families.traced._graph', trace)
     monkeypatch.setattr(policy, '_traced', {})
     with caplog.at_level(logging.WARNING):
         policy.warm_up()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from vla_drop_ros.families.block_sites import Sites
+from vla_drop_ros.families.guidance import Denoiser
 from vla_drop_ros.families.journal import Journal
 from vla_drop_ros.families.reduced import StandIns
 from vla_drop_ros.families.stack import Stack
@@ -51,6 +52,7 @@ class Family(Protocol):
         head: path of the module whose output the action loss compares, (B * D, T, A); empty for
             a vlm.
         stand_ins: what takes the places of removed parts.
+        flows: whether actions come out of a flow, so that there is a ``denoiser``.
 
     """
 
@@ -59,6 +61,7 @@ class Family(Protocol):
     stock_loader: str
     head: str
     stand_ins: StandIns
+    flows: bool
 
     def sites(self, config: Mapping[str, Any]) -> Sites:
         """Return where the blocks of a model with this configuration are."""
@@ -101,6 +104,13 @@ class Family(Protocol):
 
     def act(self, model: Any, inputs: Inputs, noise: torch.Tensor) -> torch.Tensor:
         """Return actions (B, T, A) from noise of that shape; for a vlm logits (B, V)."""
+
+    def denoiser(self, model: Any, inputs: Inputs) -> Denoiser:
+        """Return the flow that ``act`` follows, its prompt computed; refused without ``flows``.
+
+        A call with ``torch.enable_grad`` can be differentiated by its actions, and leaves nothing
+        behind.
+        """
 
     def loss(self, model: Any, batch: Batch) -> torch.Tensor:
         """Return the family's own action loss by sample, mean over draws, shape (B,)."""

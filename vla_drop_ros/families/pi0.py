@@ -20,6 +20,7 @@ import transformers
 
 from vla_drop_ros.families.block_sites import Sites, StackSite
 from vla_drop_ros.families.family import Batch, Inputs, stacks
+from vla_drop_ros.families.guidance import Denoiser
 from vla_drop_ros.families.journal import Journal
 from vla_drop_ros.families.reduced import StandIns
 from vla_drop_ros.families.stock import no_progress_bars, open_strictly, uniform
@@ -63,7 +64,7 @@ class PaliGemma:
     """A vision-language model: the base that a pi0 policy is adapted from."""
 
     name, role = 'paligemma', 'vlm'
-    head = ''
+    head, flows = '', False
     stock_loader = 'transformers.PaliGemmaForConditionalGeneration.from_pretrained'
     stand_ins = StandIns()
 
@@ -186,6 +187,10 @@ class PaliGemma:
                 token_type_ids=torch.zeros_like(mask)).logits
         return logits[:, -1]
 
+    def denoiser(self, model: Any, inputs: Inputs) -> Denoiser:
+        """Refuse: it does not act."""
+        raise ValueError('a vision-language model has no flow')
+
     def loss(self, model: Any, batch: Batch) -> torch.Tensor:
         """Refuse: it does not act."""
         raise ValueError('a vision-language model has no action loss')
@@ -199,7 +204,7 @@ class Pi0(PaliGemma):
     """A policy: PaliGemma and the action expert that reads its keys and values."""
 
     name, role = 'pi0', 'vla'
-    head = 'action_out_proj'
+    head, flows = 'action_out_proj', True
     stock_loader = 'transformers.PI0ForConditionalGeneration.from_pretrained'
 
     @property
@@ -255,16 +260,38 @@ class Pi0(PaliGemma):
             **inputs, noise=noise, pixel_attention_mask=present)
         return actions
 
-    def loss(self, model: Any, batch: Batch) -> torch.Tensor:
-        """Return the flow-matching error by sample; the draws share one prompt."""
-        inputs, draws = batch.inputs, batch.time.shape[1]
+    def denoiser(self, model: Any, inputs: Inputs) -> Denoiser:
+        """Return the flow that the family's own sampler follows."""
+        with torch.no_grad():
+            cache = self._prompt(model, inputs)
+        length = cache.get_seq_length()
+
+        def velocity(actions: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = model(
+                state=inputs['state'], noise=actions, timestep=time.expand(len(actions)),
+                attention_mask=inputs['attention_mask'], past_key_values=cache).logits
+            cache.crop(length - cache.get_seq_length())
+            for layer in cache.layers:  # what is left is a part of what this step has computed
+                layer.keys, layer.values = layer.keys.detach(), layer.values.detach()
+            return found
+
+        return Denoiser(velocity, model.config.num_inference_steps)
+
+    @staticmethod
+    def _prompt(model: Any, inputs: Inputs) -> Any:
+        """Return the keys and values of pictures and words."""
         mask = inputs['attention_mask']
         embeddings = model.model.embed_prefix(
             inputs['input_ids'], inputs['pixel_values'],
             torch.ones(inputs['pixel_values'].shape[:2], dtype=torch.bool, device=mask.device))
-        cache = model.model.vlm(
+        return model.model.vlm(
             inputs_embeds=embeddings, attention_mask=mask, position_ids=mask.cumsum(-1) - 1,
             token_type_ids=torch.zeros_like(mask), use_cache=True).past_key_values
+
+    def loss(self, model: Any, batch: Batch) -> torch.Tensor:
+        """Return the flow-matching error by sample; the draws share one prompt."""
+        inputs, draws = batch.inputs, batch.time.shape[1]
+        mask, cache = inputs['attention_mask'], self._prompt(model, inputs)
         cache.batch_repeat_interleave(draws)
         actions, weights, state, mask = (
             tensor.repeat_interleave(draws, 0)

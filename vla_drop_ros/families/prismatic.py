@@ -16,6 +16,7 @@ import torch
 
 from vla_drop_ros.families.block_sites import Sites, StackSite
 from vla_drop_ros.families.family import Batch, Inputs, stacks
+from vla_drop_ros.families.guidance import Denoiser
 from vla_drop_ros.families.journal import Journal
 from vla_drop_ros.families.prismatic_model import PrismaticConfig, PrismaticForActions
 from vla_drop_ros.families.reduced import StandIns
@@ -54,7 +55,7 @@ class Prismatic:
     """A policy of two towers, a projector, a Llama and an action head; see ``Family``."""
 
     name, role = 'prismatic', 'vla'
-    head = 'action_head'
+    head, flows = 'action_head', False
     stock_loader = 'vla_drop_ros.families.prismatic_model.PrismaticForActions.from_pretrained'
     stand_ins = StandIns()
 
@@ -154,6 +155,10 @@ class Prismatic:
         with torch.no_grad():
             actions: torch.Tensor = model(**inputs)
         return actions
+
+    def denoiser(self, model: Any, inputs: Inputs) -> Denoiser:
+        """Refuse: its actions come out at once."""
+        raise ValueError('a prismatic model has no flow')
 
     def loss(self, model: Any, batch: Batch) -> torch.Tensor:
         """Return the mean absolute error by sample, over the actions that count."""

@@ -9,7 +9,7 @@ what lerobot would fetch from a hub: ``SmolVLAConfig.vlm_model_name`` must point
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from copy import deepcopy
 import io
 import json
@@ -31,7 +31,9 @@ from transformers.utils import cached_file
 from vla_drop_ros.errors import CheckpointError, MissingDependencyError
 from vla_drop_ros.families.block_sites import Sites, StackSite
 from vla_drop_ros.families.family import Batch, Inputs, stacks
+from vla_drop_ros.families.guidance import Denoiser
 from vla_drop_ros.families.journal import Journal
+from vla_drop_ros.families.piecewise import PiecewiseStandIns
 from vla_drop_ros.families.reduced import StandIns, Zeros
 from vla_drop_ros.families.stack import Stack
 from vla_drop_ros.families.stock import uniform
@@ -40,7 +42,11 @@ from vla_drop_ros.types import FloatArray, ImageArray
 
 try:
     from lerobot.policies.smolvla.configuration_smolvla import SmolVLAConfig
-    from lerobot.policies.smolvla.modeling_smolvla import resize_with_pad, SmolVLAPolicy
+    from lerobot.policies.smolvla.modeling_smolvla import (
+        make_att_2d_masks,
+        resize_with_pad,
+        SmolVLAPolicy,
+    )
 except (TypeError, RuntimeError) as error:
     raise MissingDependencyError(
         f'lerobot is installed, but does not load beside this torch and transformers ({error}); '
@@ -63,46 +69,11 @@ _EMBEDDING = 'it is no block'
 _ORDER = 'lerobot runs the language block and the expert block of one index together'
 
 
-class Nothing(nn.Module):
-    """Add nothing where the MLP was: lerobot adds the residual stream in place."""
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """Return zeros of the same shape."""
-        return torch.zeros_like(hidden_states)
-
-
-class KeysValuesOnly(nn.Module):
-    """What lerobot looks at of an attention whose queries and output are gone."""
-
-    def __init__(self, attention: Any, keep_keys_values: bool) -> None:
-        """Keep the key and value layers of an attention, or nothing but the shapes."""
-        super().__init__()
-        self.head_dim, self.layer_idx = attention.head_dim, attention.layer_idx
-        for name in ('q_proj', 'k_proj', 'v_proj', 'o_proj'):
-            layer = getattr(attention, name)
-            kept = isinstance(layer, Zeros) or (keep_keys_values and name in ('k_proj', 'v_proj'))
-            setattr(self, name, layer if kept else Zeros(layer.out_features, layer.weight.dtype))
-
-
-class PiecewiseStandIns(StandIns):
-    """What takes the place of a removed part where lerobot calls the parts of the parts."""
-
-    def attention(self, attention: Any, keep_keys_values: bool) -> nn.Module:
-        """Return what stands for attention whose queries and output are gone."""
-        if hasattr(attention, 'o_proj'):  # the vision tower's is called whole, and has out_proj
-            return KeysValuesOnly(attention, keep_keys_values)
-        return super().attention(attention, keep_keys_values)
-
-    def mlp(self, _mlp: Any) -> nn.Module:
-        """Return what stands for a removed MLP."""
-        return Nothing()
-
-
 class SmolVLA:
     """A policy: SmolVLM's vision and first language blocks, and the expert beside them."""
 
     name, role = 'smolvla', 'vla'
-    head = 'model.action_out_proj'
+    head, flows = 'model.action_out_proj', True
     stock_loader = 'lerobot.policies.smolvla.SmolVLAPolicy.from_pretrained'
     stand_ins: StandIns = PiecewiseStandIns()
 
@@ -257,16 +228,30 @@ class SmolVLA:
 
     def act(self, model: Any, inputs: Inputs, noise: torch.Tensor) -> torch.Tensor:
         """Run the family's own sampler from ``noise``."""
-        changed = Journal()
-        if noise.is_meta:  # transformers asks whether the mask of an image is full: it always is
-            changed.set(model.model.vlm_with_expert.config.vision_config,
-                        '_attn_implementation', _UNMASKED)
-        try:
-            with torch.no_grad():
-                actions: torch.Tensor = model.model.sample_actions(*_prefix(inputs), noise=noise)
-        finally:
-            changed.undo()
+        with torch.no_grad(), _unmasked(model) if noise.is_meta else nullcontext():
+            actions: torch.Tensor = model.model.sample_actions(*_prefix(inputs), noise=noise)
         return actions
+
+    def denoiser(self, model: Any, inputs: Inputs) -> Denoiser:
+        """Return the flow that lerobot's own sampler follows."""
+        core = model.model
+        images, there, words, mask, state = _prefix(inputs)
+        with torch.no_grad(), _unmasked(model):
+            embeddings, padding, attended = core.embed_prefix(
+                images, there, words, mask, state=state)
+            _, cache = core.vlm_with_expert.forward(
+                attention_mask=make_att_2d_masks(padding, attended),
+                position_ids=padding.cumsum(1) - 1, past_key_values=None,
+                inputs_embeds=[embeddings, None], use_cache=core.config.use_cache,
+                fill_kv_cache=True)
+
+        def velocity(actions: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = core.denoise_step(
+                prefix_pad_masks=padding, past_key_values=cache, x_t=actions,
+                timestep=time.expand(len(actions)))
+            return found
+
+        return Denoiser(velocity, core.config.num_steps)
 
     def loss(self, model: Any, batch: Batch) -> torch.Tensor:
         """Return the flow-matching error by sample, from lerobot's own training forward."""
@@ -282,6 +267,18 @@ class SmolVLA:
     def masks(self, inputs: Inputs) -> dict[str, torch.Tensor]:
         """Return the padding of the language stack: images, words and state are its tokens."""
         return {'language': inputs['prefix_mask']}
+
+
+@contextmanager
+def _unmasked(model: Any) -> Iterator[None]:
+    """Keep transformers from asking for the values of an image's mask: it is always full."""
+    changed = Journal()
+    changed.set(model.model.vlm_with_expert.config.vision_config, '_attn_implementation',
+                _UNMASKED)
+    try:
+        yield
+    finally:
+        changed.undo()
 
 
 def _prefix(inputs: Inputs) -> tuple[Any, ...]:

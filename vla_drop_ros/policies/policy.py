@@ -15,6 +15,8 @@ class Policy(Protocol):
         cameras: camera key -> image size it was trained on.
         state_names: order of ``Observation.state``.
         checkpoint: short hash of the checkpoint.
+        continues_chunks: whether it follows ``Observation.prefix``; one that does not must not be
+            given any, real-time chunking is not for it.
 
     """
 
@@ -22,6 +24,7 @@ class Policy(Protocol):
     cameras: Mapping[str, CameraSpec]
     state_names: tuple[str, ...]
     checkpoint: str
+    continues_chunks: bool
 
     def infer(self, observation: Observation, noise: FloatArray | None = None) -> ActionChunk:
         """Return the chunk for one observation.
@@ -32,13 +35,22 @@ class Policy(Protocol):
                 one from the policy's own generator, the same sequence after each ``reset``.
 
         Raises:
-            ObservationError: a camera is absent, the state has another length, or no word of the
-                instruction is known.
+            ObservationError: a camera is absent, the state has another length, no word of the
+                instruction is known, or the prefix does not fit ``spec``.
+            CheckpointError: there is a prefix, and the policy does not continue chunks.
 
         """
 
     def infer_batch(self, observations: Sequence[Observation], seed: int) -> list[ActionChunk]:
         """Return one chunk an observation from one forward pass; noise row i hangs on seed, i."""
+
+    def prepare_continuing(self) -> None:
+        """Get ready for prefixes: they are then answered about twice as fast. Takes seconds.
+
+        Raises:
+            CheckpointError: the policy does not continue chunks.
+
+        """
 
     def reset(self) -> None:
         """Forget the past: the next noise is the first again."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from vla_drop_ros.errors import CheckpointError, MissingDependencyError
 from vla_drop_ros.manifest import load_manifest, Manifest
+from vla_drop_ros.policies.acceptance import check_files
 from vla_drop_ros.policies.policy import Policy
 
 # family -> 'module:callable' with the signature (folder, device, threads) -> Policy
@@ -35,6 +36,35 @@ def read_manifest(path: str | Path) -> Manifest:
     return manifest
 
 
+def check_loadable(path: str | Path) -> Manifest:
+    """Return the manifest of a folder that can be loaded, as far as shows without the weights.
+
+    Raises:
+        CheckpointError: it is missing, malformed, no policy, incomplete, or its statistics are
+            not those of its action and state.
+
+    """
+    manifest = read_manifest(path)
+    check_files(Path(path), manifest)
+    return manifest
+
+
+def free_device_memory(device: str) -> int | None:
+    """Return the free memory of the GPU that ``device`` means, [byte]; None where it means none.
+
+    Raises:
+        CheckpointError: there is no such device.
+
+    """
+    if device == 'cpu':
+        return None
+    try:
+        from vla_drop_ros.policies.model_policy import free_memory, torch_device
+    except ModuleNotFoundError:  # the load says what to install
+        return None
+    return free_memory(torch_device(device))
+
+
 def assemble_policy(model: Any, manifest: Manifest, folder: str | Path) -> Any:
     """Return the policy of a model that is loaded already; it is not warmed up.
 
@@ -47,13 +77,18 @@ def assemble_policy(model: Any, manifest: Manifest, folder: str | Path) -> Any:
     return import_module(module).assemble(model, manifest, Path(folder))
 
 
-def load_policy(path: str | Path, device: str = 'auto', threads: int | None = None) -> Policy:
+def load_policy(path: str | Path, device: str = 'auto', threads: int | None = None,
+                continuing: bool = False) -> Policy:
     """Return the verified, warmed-up policy of a checkpoint folder.
 
     Args:
         path: checkpoint folder.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         threads: CPU threads of torch for the whole process; None leaves them as they are.
+        continuing: whether observations will have a prefix (real-time chunking).
+
+    Raises:
+        CheckpointError: the folder is damaged, or the policy cannot continue chunks though asked.
 
     """
     manifest = read_manifest(path)
@@ -65,4 +100,6 @@ def load_policy(path: str | Path, device: str = 'auto', threads: int | None = No
             f'family {manifest.family!r} needs the package {error.name!r}: '
             'pip install torch transformers tokenizers safetensors accelerate') from error
     policy: Policy = loader(Path(path), device, threads)
+    if continuing:
+        policy.prepare_continuing()
     return policy
