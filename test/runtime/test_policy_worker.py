@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inference and loading never wait for each other, and a failure changes nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 import queue
 import threading
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 
 from vla_drop_ros.errors import CheckpointError
+from vla_drop_ros.runtime.cadence import Stages
 from vla_drop_ros.runtime.policy_worker import PolicyWorker
 from vla_drop_ros.types import ActionChunk, ActionSpec, CameraSpec, Observation
 
@@ -25,16 +28,18 @@ class FakePolicy:
     state_names: tuple[str, ...] = ('ee.x',)
 
     def __init__(self, name: str) -> None:
-        self.checkpoint, self.closed, self.resets = name, False, 0
+        self.checkpoint, self.closed, self.resets, self.mood = name, False, 0, ''
         self.gate, self.started = threading.Event(), threading.Event()
         self.gate.set()
 
     def infer(self, observation: Observation) -> ActionChunk:
         self.started.set()
         assert self.gate.wait(WAIT)
-        if observation.instruction == 'fail':
+        if self.mood == 'raises' or observation.instruction == 'fail':
             raise RuntimeError('broken')
-        return ActionChunk(observation.stamp, np.zeros((1, 1)), SPEC, 0.0, self.checkpoint)
+        action = np.nan if self.mood == 'nan' else 0.0
+        spec = replace(SPEC, period=0.2) if self.mood == 'foreign' else SPEC
+        return ActionChunk(observation.stamp, np.full((1, 1), action), spec, 0.0, self.checkpoint)
 
     def reset(self) -> None:
         self.resets += 1
@@ -48,10 +53,15 @@ class Bench:
 
     def __init__(self) -> None:
         self.events: queue.Queue[tuple[Any, ...]] = queue.Queue()
-        self.policies = {name: FakePolicy(name) for name in ('a', 'b')}
+        self.policies = {name: FakePolicy(name) for name in ('a', 'b', 'c')}
+        self.stages: list[Stages] = []
+        self.loading, self.may_load = threading.Event(), threading.Event()
+        self.may_load.set()
         self.worker: PolicyWorker[tuple[float, str]] = PolicyWorker(self.load, self.observe, self)
 
     def load(self, path: str) -> FakePolicy:
+        self.loading.set()
+        assert self.may_load.wait(WAIT)
         if path not in self.policies:
             raise CheckpointError('no such folder')
         return self.policies[path]
@@ -61,6 +71,9 @@ class Bench:
 
     def on_chunk(self, chunk: ActionChunk, work: tuple[float, str]) -> None:
         self.events.put(('chunk', chunk.checkpoint, work[0]))
+
+    def on_timed(self, stages: Stages, work: tuple[float, str]) -> None:
+        self.stages.append(stages)
 
     def on_policy(self, policy: Any, path: str) -> None:
         self.events.put(('policy', path))
@@ -73,6 +86,12 @@ class Bench:
 
     def next(self) -> tuple[Any, ...]:
         return self.events.get(timeout=WAIT)
+
+    def until(self, condition: Callable[[], object]) -> None:
+        end = time.monotonic() + WAIT
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.001)
 
 
 @pytest.fixture(name='bench')
@@ -112,15 +131,70 @@ def test_swap_happens_between_two_inferences(bench: Bench) -> None:
     bench.worker.submit((1.0, 'go'))
     assert policy.started.wait(WAIT)
     bench.worker.request_load('b')
+    bench.until(lambda: bench.worker._next is not None)
     bench.worker.submit((2.0, 'go'))
-    assert not policy.closed
     policy.gate.set()
-    events = [bench.next() for _ in range(3)]
-    assert events[0] == ('chunk', 'a', 1.0)
-    assert ('policy', 'b') in events
+    assert [bench.next() for _ in range(3)] == [
+        ('chunk', 'a', 1.0), ('policy', 'b'), ('chunk', 'b', 2.0)]
+    bench.until(lambda: policy.closed)
+    assert not bench.policies['b'].closed
+
+
+@pytest.mark.parametrize('mood', ['raises', 'nan', 'foreign'])
+def test_a_policy_without_a_good_first_chunk_steps_back(bench: Bench, mood: str) -> None:
+    """The one before is kept until then; it answers the very request that the new one failed."""
+    bench.policies['b'].mood = mood
+    bench.worker.request_load('b')
+    assert bench.next() == ('policy', 'b')
+    assert not bench.policies['a'].closed
+    bench.worker.submit((1.0, 'go'))
+    assert bench.next() == ('policy', 'a')
+    event, reason = bench.next()
+    assert event == 'load failed' and 'first inference failed' in reason
+    assert bench.next() == ('chunk', 'a', 1.0)
+    bench.until(lambda: bench.policies['b'].closed)
+    assert not bench.policies['a'].closed
+
+
+def test_a_proven_policy_is_not_taken_back(bench: Bench) -> None:
+    """After its first good chunk the one before is gone, and a failure is only a failure."""
+    bench.worker.request_load('b')
+    bench.next()
+    bench.worker.submit((1.0, 'go'))
+    assert bench.next() == ('chunk', 'b', 1.0)
+    bench.until(lambda: bench.policies['a'].closed)
+    bench.worker.submit((2.0, 'fail'))
+    assert bench.next()[0] == 'infer failed'
     bench.worker.submit((3.0, 'go'))
     assert bench.next() == ('chunk', 'b', 3.0)
-    assert [policy.closed for policy in bench.policies.values()] == [True, False]
+
+
+def test_an_unproven_policy_gives_way_to_the_next(bench: Bench) -> None:
+    """Three in a row without an inference: the last steps back to the first, not to the second."""
+    for name in ('b', 'c'):
+        bench.worker.request_load(name)
+        assert bench.next() == ('policy', name)
+    bench.until(lambda: bench.policies['b'].closed)
+    bench.policies['c'].mood = 'raises'
+    bench.worker.submit((1.0, 'go'))
+    assert bench.next() == ('policy', 'a')
+    assert bench.next()[0] == 'load failed'
+    assert bench.next() == ('chunk', 'a', 1.0)
+
+
+def test_the_latest_request_wins(bench: Bench) -> None:
+    """What was asked for while another one was loading takes over, that one never does."""
+    bench.loading.clear()
+    bench.may_load.clear()
+    bench.worker.request_load('b')
+    assert bench.loading.wait(WAIT)
+    bench.worker.request_load('absent')
+    bench.worker.request_load('c')
+    assert not bench.worker.is_settled
+    bench.may_load.set()
+    assert bench.next() == ('policy', 'c')
+    assert bench.policies['b'].closed
+    bench.until(lambda: bench.worker.is_settled)
 
 
 def test_failed_load_keeps_the_old_policy(bench: Bench) -> None:
@@ -147,10 +221,42 @@ def test_reset_comes_before_the_next_inference(bench: Bench) -> None:
     assert bench.policies['a'].resets == 1
 
 
-def test_stop_closes_the_policy() -> None:
-    """After stop no thread is left and the memory is given back."""
+def test_stages_are_timed(bench: Bench) -> None:
+    """The time that a policy takes is inference, the rest is small."""
+    policy = bench.policies['a']
+    policy.gate.clear()
+    bench.worker.submit((1.0, 'go'))
+    assert policy.started.wait(WAIT)
+    begin = time.perf_counter()
+    bench.until(lambda: time.perf_counter() - begin > 0.05)
+    policy.gate.set()
+    bench.next()
+    bench.until(lambda: bench.stages)
+    stages, = bench.stages
+    assert stages.inference > 0.05 > 0.0 <= min(stages.queue, stages.observe, stages.publish)
+
+
+def test_stop_closes_the_policies() -> None:
+    """After stop no thread is left and all memory is given back, that of an unproven one too."""
     bench = Bench()
+    for name in ('a', 'b'):
+        bench.worker.request_load(name)
+        bench.next()
+    assert bench.worker.stop(WAIT)
+    assert bench.policies['a'].closed and bench.policies['b'].closed
+
+
+def test_a_hanging_inference_ends_unheard() -> None:
+    """Who stopped waiting hears nothing of it later, and its memory is given back then."""
+    bench = Bench()
+    policy = bench.policies['a']
     bench.worker.request_load('a')
     bench.next()
-    assert bench.worker.stop(WAIT)
-    assert bench.policies['a'].closed
+    policy.gate.clear()
+    bench.worker.submit((1.0, 'go'))
+    assert policy.started.wait(WAIT)
+    assert not bench.worker.stop(0.05)
+    assert not policy.closed
+    policy.gate.set()
+    bench.until(lambda: policy.closed)
+    assert bench.events.empty()

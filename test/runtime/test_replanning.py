@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vla_drop_ros.robot_contract import load_contract
+from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.runtime.observation_sync import ObservationSync
 from vla_drop_ros.runtime.replanning import NO_INSTRUCTION, PAUSED, Replanner, Request
 from vla_drop_ros.types import ActionSpec
@@ -22,12 +22,16 @@ class Bench:
         self.replanner = Replanner(self.sync, period)
         self.now = 10.0
 
-    def run(self, seconds: float) -> list[Request[str]]:
-        """Return the requests made meanwhile."""
+    def run(self, seconds: float, dead: str = '', age: float = 0.0) -> list[Request[str]]:
+        """Return the requests made meanwhile; ``dead`` is a camera that gives nothing.
+
+        Images are ``age`` [s] old when they come.
+        """
         requests = []
         for _ in range(round(seconds * 20)):
             self.now += 0.05
-            self.sync.add_image('front', self.now, 'image')
+            if dead != 'front':
+                self.sync.add_image('front', self.now - age, 'image')
             self.sync.add_pose(self.now, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0), 'base_link')
             requests.append(self.replanner.request(self.now, SPEC, ('front',), ('ee.x',)))
         return [request for request in requests if request is not None]
@@ -47,6 +51,17 @@ def test_period_is_the_executed_steps_unless_set(period: float, expected: int) -
     bench = Bench(period)
     bench.replanner.instruct('go')
     assert len(bench.run(2.0)) == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize('age', [0.0, 0.05, 0.2])
+def test_the_period_is_of_capture_time(age: float) -> None:
+    """Old images do not make the policy ask earlier than after the executed steps."""
+    bench = Bench()
+    bench.replanner.instruct('go')
+    stamps = [request.snapshot.stamp for request in bench.run(6.0, age=age)]
+    assert len(stamps) > 12
+    assert [after - before for before, after in zip(stamps, stamps[1:], strict=False)] == (
+        pytest.approx([0.4] * (len(stamps) - 1)))
 
 
 def test_new_instruction_is_due_at_once_and_voids_the_old() -> None:
@@ -74,3 +89,63 @@ def test_problems_are_kept_for_the_operator() -> None:
     bench.replanner.instruct('go')
     assert bench.replanner.request(10.0, SPEC, ('front', 'wrist'), ()) is None
     assert any('wrist' in problem for problem in bench.replanner.problems)
+
+
+def test_a_broken_stream_pauses_once_and_begins_an_episode() -> None:
+    """The first look after the break says so, the next ones do not, and old chunks are void."""
+    bench = Bench()
+    bench.replanner.instruct('go')
+    first = bench.run(0.5)[0]
+    look = (('front',), ('ee.x',))
+    assert not bench.replanner.breaks(bench.now, *look)
+    bench.run(1.0, dead='front')
+    assert bench.replanner.breaks(bench.now, *look)
+    assert bench.replanner.episode > first.episode
+    assert not bench.replanner.breaks(bench.now + 0.05, *look)
+    again = bench.run(0.1)
+    assert again and again[0].episode == bench.replanner.episode
+    assert not bench.replanner.breaks(bench.now, *look)
+    bench.run(1.0, dead='front')
+    assert bench.replanner.breaks(bench.now, *look)
+
+
+def test_nothing_pauses_that_is_not_asked() -> None:
+    """Without an instruction a dead camera is a problem to report, no reason to pause."""
+    bench = Bench()
+    assert not bench.replanner.breaks(10.0, ('front',), ())
+    assert bench.replanner.problems
+
+
+def test_skew_is_a_problem_and_no_break() -> None:
+    """Cameras that are apart for a moment give no observation, and the arm goes on."""
+    bench = Bench()
+    bench.replanner.instruct('go')
+    bench.run(0.15)
+    bench.sync.add_image('wrist', bench.now - 0.3, 'image')
+    assert not bench.replanner.breaks(bench.now, ('front', 'wrist'), ())
+    assert 'not synchronous' in bench.replanner.problems[0]
+
+
+def test_nothing_is_asked_before_the_steps_are_over() -> None:
+    """Not even about what was seen before that, at the first instant after it."""
+    bench = Bench()
+    bench.replanner.instruct('go')
+    first = bench.run(0.1)[0]
+    end = first.snapshot.stamp + 1.2
+    bench.replanner.hold_off(end)
+    following = bench.run(2.0)[0]
+    assert end <= following.snapshot.stamp <= end + 0.11
+    bench.replanner.hold_off(bench.now + 9.0)
+    bench.replanner.instruct('another')
+    assert bench.run(0.1), 'a new instruction is due at once'
+
+
+def test_what_is_no_instruction_stops_the_old_one() -> None:
+    """The reason is kept until the next instruction."""
+    bench = Bench()
+    bench.replanner.instruct('go')
+    assert not bench.replanner.instruct('go\x00')
+    assert bench.run(1.0) == [] and bench.replanner.instruction == ''
+    assert 'control character' in bench.replanner.waiting == f'paused: {bench.replanner.refused}'
+    bench.replanner.instruct('go')
+    assert bench.run(0.1) and not bench.replanner.refused

@@ -17,7 +17,8 @@ class Shelf:
         self.closed: list[str] = []
         self.contents: dict[str, str] = {}
         self.resident = ResidentPolicies(
-            self.load, lambda path: self.contents.get(path, path), limit)
+            self.load, lambda path: self.contents.get(path, path), limit,
+            weigh=lambda path: 100 * len(path))
 
     def load(self, path: str) -> Any:
         if path == 'broken':
@@ -90,3 +91,17 @@ def test_a_failed_load_changes_nothing() -> None:
         shelf.resident.load('broken')
     shelf.swap('a', 'b')
     assert shelf.loaded == ['a', 'b']
+
+
+def test_usage_counts_what_is_in_memory() -> None:
+    """Policies and their weights, until they are closed."""
+    shelf = Shelf(limit=2)
+    assert shelf.resident.usage == (0, 0)
+    current = shelf.swap('a', 'bb')
+    assert shelf.resident.usage == (2, 300)
+    assert shelf.resident.holds('a') and not shelf.resident.holds('c')
+    shelf.resident.close()
+    assert shelf.resident.usage == (1, 200) and not shelf.resident.holds('a')
+    current.close()
+    shelf.resident.close()
+    assert shelf.resident.usage == (0, 0)

@@ -22,6 +22,7 @@ class ManagedNode(LifecycleNode):
     def __init__(self, name: str, **options: Any) -> None:
         """Create the node; ``options`` go to rclpy."""
         super().__init__(name, **options)
+        self._refuse_impossible_transitions()
         self.is_active = False
         self.failure = ''
         self._owned: list[Callable[[], object]] = []
@@ -72,14 +73,20 @@ class ManagedNode(LifecycleNode):
         super().on_activate(state)
         result = self._guarded('activate', self.activate)
         self.is_active = result == TransitionCallbackReturn.SUCCESS
+        if not self.is_active:
+            super().on_deactivate(state)
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``deactivate``, then close the publishers."""
+        """Run ``deactivate``, then close the publishers.
+
+        There is no staying active: a refusal is an error, since the node acts no more.
+        """
         self.is_active = False
         result = self._guarded('deactivate', self.deactivate)
         super().on_deactivate(state)
-        return result
+        return result if result == TransitionCallbackReturn.SUCCESS else (
+            TransitionCallbackReturn.ERROR)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release everything."""
@@ -96,6 +103,22 @@ class ManagedNode(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and go back to unconfigured, from where a new configure may succeed."""
         return self.on_shutdown(state)
+
+    def _refuse_impossible_transitions(self) -> None:
+        """Answer no to a transition that the state does not allow; rclpy would end the process."""
+        service = self._service_change_state
+        change = service.callback
+
+        def answer(request: Any, response: Any) -> Any:
+            try:
+                return change(request, response)
+            except RuntimeError as error:  # RCLError is one
+                wanted = request.transition.label or request.transition.id
+                self.get_logger().warning(f'transition {wanted!r} refused: {error}')
+                response.success = False
+                return response
+
+        service.callback = answer
 
     def _release_all(self) -> None:
         self._guarded('release', self.release)

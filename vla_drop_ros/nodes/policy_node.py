@@ -11,41 +11,33 @@ import os
 import sys
 import threading
 
-from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Float64, String
+from sensor_msgs.msg import Image
+from std_msgs.msg import Float64, Header, String
 from trajectory_msgs.msg import JointTrajectory
 
+from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.errors import CheckpointError, VlaDropError
-from vla_drop_ros.manifest import checkpoint_hash
 from vla_drop_ros.nodes.managed_node import ManagedNode
-from vla_drop_ros.nodes.messages import (
-    chunk_message,
-    clock_seconds,
-    pause_message,
-)
+from vla_drop_ros.nodes.messages import clock_seconds, header, pause_message, timed_message
 from vla_drop_ros.nodes.parameters import declare
 from vla_drop_ros.nodes.policy_report import PolicyReport
-from vla_drop_ros.nodes.policy_settings import check_checkpoint, PolicyParameters
+from vla_drop_ros.nodes.policy_settings import admit, Check, PolicyParameters, resident_policies
+from vla_drop_ros.nodes.policy_streams import robot_inputs, robot_streams
 from vla_drop_ros.nodes.process import run_node
-from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATE, STATUS
-from vla_drop_ros.policies.registry import load_policy
-from vla_drop_ros.robot_contract import load_contract, RobotContract
+from vla_drop_ros.nodes.qos import COMMAND, LATCHED, STATUS
+from vla_drop_ros.robot_contract import RobotContract
+from vla_drop_ros.runtime.cadence import Stages
+from vla_drop_ros.runtime.execution import Execution
 from vla_drop_ros.runtime.policy_worker import Infers, PolicyWorker
 from vla_drop_ros.runtime.replanning import Replanner, Request
-from vla_drop_ros.runtime.resident import ResidentPolicies
-from vla_drop_ros.runtime.robot_inputs import RobotInputs
+from vla_drop_ros.runtime.sign_of_life import HEARTBEAT_PERIOD, SignOfLife
 from vla_drop_ros.types import ActionChunk, Observation
 
-STOP_TIMEOUT = 5.0
 Load = Callable[[str], Infers]
-Check = Callable[[str, RobotContract | None], None]
-
 
 
 class PolicyNode(ManagedNode):
@@ -53,22 +45,18 @@ class PolicyNode(ManagedNode):
 
     _worker: PolicyWorker[Request[Image]] | None = None
     _contract: RobotContract | None = None
+    stop_timeout = 5.0  # [s] that an inference may take to end at clean-up
 
     def __init__(self, context: Context | None = None, overrides: list[Parameter] | None = None,
-                 load: Load | None = None, check: Check = check_checkpoint) -> None:
+                 load: Load | None = None, check: Check | None = None) -> None:
         """Declare the parameters; everything else waits for ``configure``."""
         super().__init__('policy_node', context=context, parameter_overrides=overrides)
-        self.parameters = declare(self, PolicyParameters)
-        self._resident = ResidentPolicies(
-            partial(load_policy, device=self.parameters.device,
-                    threads=self.parameters.threads or None),
-            checkpoint_hash, self.parameters.resident)
+        self.parameters = wanted = declare(self, PolicyParameters)
+        self._resident = resident_policies(wanted)
         self._load = load or self._resident.load
-        self._check = check
-        self._publishing = threading.RLock()
-        self._load_ended = threading.Event()
-        self._active_path = ''
-        self._reverting = False
+        self._check = check or partial(admit, device=wanted.device, resident=self._resident)
+        self._publishing, self._load_ended = threading.RLock(), threading.Event()
+        self._active_path, self._reverting, self._looked = '', False, 0.0
         self._report = PolicyReport(self)
         self._active_checkpoint = self.create_publisher(String, '~/checkpoint', LATCHED)
         self.add_on_set_parameters_callback(self._on_set_parameters)
@@ -78,7 +66,9 @@ class PolicyNode(ManagedNode):
         self._contract = contract = load_contract(self.parameters.robot)
         path = str(self.get_parameter('checkpoint').value)
         self._check(path, contract)
-        self._inputs = RobotInputs(contract)
+        self._execution = Execution(self.parameters.execution, contract)
+        self._inputs = robot_inputs(contract)
+        self._life = SignOfLife()
         self._replanner = Replanner(self._inputs.sync, self.parameters.replan_period)
         if self.parameters.instruction:
             self._replanner.instruct(self.parameters.instruction)
@@ -86,52 +76,72 @@ class PolicyNode(ManagedNode):
         self._worker = PolicyWorker(self._load, self._observe, self)
         self._worker.request_load(path)
         self.get_logger().info(f'loading checkpoint {path!r}')
-        self._subscribe(contract)
+        for message, topic, callback, qos in (
+                *robot_streams(contract, self._inputs, self._execution),
+                (String, 'instruction', self._on_instruction, LATCHED)):
+            self.own(self.destroy_subscription,
+                     self.create_subscription(message, topic, callback, qos))
         self._chunks = self.own_lifecycle_publisher(JointTrajectory, '~/action_chunk', COMMAND)
+        self._heartbeats = self.own_lifecycle_publisher(Header, '~/heartbeat', COMMAND)
         self._latencies = self.own_lifecycle_publisher(Float64, '~/latency', STATUS)
         self._load_ended.wait()
         if not self._active_path:
             raise CheckpointError(self._report.load_failure)
-        self._ticks = self.own(self.destroy_timer, self.create_timer(
-            1.0 / contract.control_rate, self._on_tick, autostart=False))
+        self._pulses = [self.own(self.destroy_timer, self.create_timer(
+            period, callback, autostart=False)) for period, callback in (
+                (1.0 / contract.control_rate, self._on_tick), (HEARTBEAT_PERIOD, self._on_beat))]
         self.own(self.destroy_timer, self.create_timer(
-            1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)))
+            1.0, self._on_second, clock=Clock(clock_type=ClockType.STEADY_TIME)))
 
     def activate(self) -> None:
         """Answer from now on."""
         self._replanner.restart()
-        self._ticks.reset()
+        for timer in self._pulses:
+            timer.reset()
 
     def deactivate(self) -> None:
         """Send the empty chunk, so that the gate holds at once."""
-        self._ticks.cancel()
+        for timer in self._pulses:
+            timer.cancel()
         self._pause()
 
     def release(self) -> None:
-        """End the threads and free the memory of the policy."""
+        """End the threads, free the memory of the policy, and tell how the run was."""
         worker, self._worker = self._worker, None
         self._active_path = ''
-        if worker is not None and not worker.stop(STOP_TIMEOUT):
+        if worker is not None and not worker.stop(self.stop_timeout):
             self.get_logger().warning('an inference or a load is still running at the end')
         self._resident.close()
+        self._report.end()
 
     def on_chunk(self, chunk: ActionChunk, work: Request[Image]) -> None:
         """Publish a chunk, unless the robot has been asked to do something else meanwhile."""
         with self._publishing:
             if not self.is_active or work.episode != self._replanner.episode:
+                self._life.answered()
                 self._report.chunk_dropped()
                 return
-            self._chunks.publish(chunk_message(chunk))
-            latency = clock_seconds(self) - chunk.stamp
-            self._latencies.publish(Float64(data=latency))
-        self._report.chunk_published(latency, chunk.latency)
+            now = clock_seconds(self)
+            timed = self._execution.timed(chunk, work.snapshot, now)
+            self._life.answered()
+            self._beat(now)  # first: the gate would refuse a chunk of a policy that seems dead
+            self._chunks.publish(timed_message(timed))
+            self._execution.sent(chunk)
+            if self._execution.mode == 'synchronous':
+                self._replanner.hold_off(timed.end)
+        self._latencies.publish(Float64(data=now - chunk.stamp))
+        self._report.chunk_published(now - chunk.stamp)
+
+    def on_timed(self, stages: Stages, work: Request[Image]) -> None:
+        """Record where the time of a chunk went, if it was published."""
+        if work.episode == self._replanner.episode:
+            self._report.timed(stages, work)
 
     def on_policy(self, policy: Infers, path: str) -> None:
         """Tell everybody which checkpoint answers now."""
         self._active_path = path
-        self._report.loaded(policy.checkpoint)
+        self._report.loaded(policy.checkpoint, path)
         self._active_checkpoint.publish(String(data=policy.checkpoint))
-        self.get_logger().info(f'checkpoint {policy.checkpoint} from {path!r} answers from now on')
         self._load_ended.set()
 
     def on_load_failed(self, path: str, reason: str) -> None:
@@ -141,19 +151,8 @@ class PolicyNode(ManagedNode):
 
     def on_infer_failed(self, reason: str) -> None:
         """Count and name a failed inference; the gate holds when there is no chunk."""
+        self._life.failed()
         self._report.inference_failed(reason)
-
-    def _subscribe(self, contract: RobotContract) -> None:
-        streams: list[tuple[type, str, Callable[..., None], QoSProfile]] = [
-            (Image, stream.topic, partial(self._inputs.add_image, key), IMAGE)
-            for key, stream in contract.cameras.items()]
-        streams.append((PoseStamped, contract.pose.topic, self._inputs.add_pose, STATE))
-        streams.append((String, 'instruction', self._on_instruction, LATCHED))
-        if contract.joints is not None:
-            streams.append((JointState, contract.joints.topic, self._inputs.add_joints, STATE))
-        for message, topic, callback, qos in streams:
-            self.own(self.destroy_subscription,
-                     self.create_subscription(message, topic, callback, qos))
 
     def _on_instruction(self, message: String) -> None:
         with self._publishing:
@@ -162,7 +161,8 @@ class PolicyNode(ManagedNode):
                 self._pause()
         if self._worker is not None:
             self._worker.request_reset()
-        self.get_logger().info(f'instruction: {message.data!r}')
+        self.get_logger().info(
+            f'instruction: {self._replanner.instruction or self._replanner.waiting!r}')
 
     def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         """Accept a checkpoint that fits, and have it loaded; refuse any other with the reason."""
@@ -181,30 +181,58 @@ class PolicyNode(ManagedNode):
         worker, policy = self._worker, self._worker.policy if self._worker else None
         if worker is None or policy is None or not worker.is_idle:
             return
+        now, names = clock_seconds(self), policy.state_names
         request = self._replanner.request(
-            clock_seconds(self), policy.spec, policy.cameras, policy.state_names)
+            now, policy.spec, policy.cameras, self._execution.state_names(policy.spec, names))
         if request is not None:
+            self._life.submitted(now)
+            self._report.requested(now - request.snapshot.stamp)
             worker.submit(request)
+
+    def _on_beat(self) -> None:
+        """Look at the streams, pause at once when one breaks, and say how far all was well."""
+        with self._publishing:
+            now = clock_seconds(self)
+            # After a delay of this process the newest messages still wait behind this timer.
+            late, self._looked = now - self._looked > 3 * HEARTBEAT_PERIOD, now
+            if not late and self._look(now):
+                self._pause()
+                self._report.paused_by(self._replanner.problems)
+            self._beat(now)
+
+    def _beat(self, now: float) -> None:
+        blind = bool(self._replanner.problems or self._worker is None or not self._worker.policy)
+        self._heartbeats.publish(header(
+            self._life.stamp(now, wanted=not self._replanner.waiting, blind=blind), ''))
+
+    def _look(self, now: float) -> bool:
+        """Note what is wrong with the streams; say whether the robot must pause because of it."""
+        policy = self._worker.policy if self._worker else None
+        return policy is not None and self._replanner.breaks(
+            now, policy.cameras, self._execution.state_names(policy.spec, policy.state_names))
 
     def _observe(self, policy: Infers, work: Request[Image]) -> Observation:
         """Build what the policy sees; runs in the inference thread."""
-        return self._inputs.observation(work.snapshot, policy.state_names, work.instruction)
+        self._execution.begin(work.episode, policy.checkpoint)
+        seen = self._inputs.observation(work.snapshot, policy.state_names, work.instruction)
+        return self._execution.prepared(seen, policy.spec, work.snapshot)
 
     def _pause(self) -> None:
         with self._publishing:
             frame = self._contract.action.frame if self._contract else ''
             self._chunks.publish(pause_message(clock_seconds(self), frame))
 
-    def _publish_diagnostics(self) -> None:
-        """Look at the streams even when nothing is asked, so that a missing camera shows early."""
-        policy = self._worker.policy if self._worker else None
-        if policy is None:
+    def _on_second(self) -> None:
+        """Tell how it goes; streams are looked at even while nothing is asked."""
+        worker = self._worker
+        if worker is None or worker.policy is None:
             return
-        if self._replanner.waiting or not self.is_active:
-            self._replanner.observe(clock_seconds(self), policy.cameras, policy.state_names)
-        self._report.publish(self._replanner, self.is_active)
-        wanted = self.get_parameter('checkpoint').value
-        if self._report.load_failure and wanted != self._active_path:
+        now = clock_seconds(self)
+        if not self.is_active:
+            self._look(now)
+        self._report.publish(self._replanner, self.is_active, self._resident.usage, {
+            'execution': self._execution.mode, **self._inputs.health(now)})
+        if worker.is_settled and self.get_parameter('checkpoint').value != self._active_path:
             self._reverting = True  # the parameter says what runs, not what was wished for
             self.set_parameters([Parameter('checkpoint', value=self._active_path)])
             self._reverting = False

@@ -2,6 +2,7 @@
 """What the policy node tells its operator: one diagnostic status with the fix in its sentence."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
@@ -9,8 +10,10 @@ from sensor_msgs.msg import Image
 
 from vla_drop_ros.nodes.messages import clock_seconds, diagnostics_message, latency_values
 from vla_drop_ros.nodes.qos import STATUS
+from vla_drop_ros.runtime.cadence import Cadence, Stages
 from vla_drop_ros.runtime.latency import LatencyWindow
-from vla_drop_ros.runtime.replanning import NO_INSTRUCTION, Replanner
+from vla_drop_ros.runtime.memory import MEGABYTE, process_memory
+from vla_drop_ros.runtime.replanning import NO_INSTRUCTION, Replanner, Request
 from vla_drop_ros.runtime.watchdog import ClockWatch
 
 
@@ -23,22 +26,39 @@ class PolicyReport:
         self._infer_failure = ''
         self._checkpoint = ''
         self._counters: Counter[str] = Counter()
-        self._latency, self._inference = LatencyWindow(), LatencyWindow()
+        self._cadence = Cadence()
+        self._latency, self._age = LatencyWindow(), LatencyWindow()
+        self._stages = {name: LatencyWindow() for name in (
+            'queue', 'observe', 'inference', 'publish')}
         self._node = node
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', STATUS)
         self._told = ''
         self._clock_watch = ClockWatch()
 
-    def chunk_published(self, latency: float, inference: float) -> None:
-        """Record a chunk: seconds from capture to publish, and seconds spent in inference."""
+    def requested(self, age: float) -> None:
+        """Record a request: how old its observation was already, [s]."""
+        self._age.add(age)
+
+    def chunk_published(self, latency: float) -> None:
+        """Record a chunk: seconds from capture to publish."""
         self._infer_failure = ''
         self._counters['chunks published'] += 1
         self._latency.add(latency)
-        self._inference.add(inference)
+
+    def timed(self, stages: Stages, request: Request[Image]) -> None:
+        """Record where the time of the chunk went that was published for a request."""
+        self._cadence.add(stages, clock_seconds(self._node), request.episode, request.period)
+        for name, window in self._stages.items():
+            window.add(getattr(stages, name))
 
     def chunk_dropped(self) -> None:
         """Record a chunk that was made for an instruction no longer in force."""
         self._counters['chunks dropped: older instruction'] += 1
+
+    def paused_by(self, problems: tuple[str, ...]) -> None:
+        """Record and log a pause because of broken streams."""
+        self._counters['pauses: streams broken'] += 1
+        self._node.get_logger().error(f'pausing: {"; ".join(problems)}', throttle_duration_sec=1.0)
 
     def inference_failed(self, reason: str) -> None:
         """Record and log why an inference failed."""
@@ -46,23 +66,52 @@ class PolicyReport:
         self._counters['inferences failed'] += 1
         self._node.get_logger().error(self._infer_failure, throttle_duration_sec=1.0)
 
-    def loaded(self, checkpoint: str) -> None:
-        """Record the short hash of the checkpoint that answers now."""
+    def loaded(self, checkpoint: str, path: str) -> None:
+        """Record and log the short hash of the checkpoint that answers now."""
         self._checkpoint, self.load_failure = checkpoint, ''
+        self._counters['checkpoints taken over'] += 1
+        self._node.get_logger().info(
+            f'checkpoint {checkpoint} from {path!r} answers from now on')
 
     def load_failed(self, path: str, reason: str, kept: str) -> None:
-        """Record and log why ``path`` was not loaded, and what runs instead."""
+        """Record and log why ``path`` does not answer, and what runs instead."""
         rest = f'; still running {kept!r}' if kept else ''
         self.load_failure = f'checkpoint {path!r} was not loaded: {reason}{rest}'
+        self._counters['checkpoints not loaded'] += 1
         self._node.get_logger().error(self.load_failure)
 
-    def publish(self, replanner: Replanner[Image], is_active: bool) -> None:
-        """Publish one status; log it too when it changed in kind."""
+    def end(self) -> None:
+        """Log the cadence of the run, once, and begin anew."""
+        report, self._cadence = self._cadence.report(), Cadence()
+        if report:
+            self._node.get_logger().info(report)
+
+    def publish(self, replanner: Replanner[Image], is_active: bool,
+                usage: tuple[int, int], more: Mapping[str, str]) -> None:
+        """Publish one status; log it too when it changed in kind.
+
+        Args:
+            replanner: what is asked of the policy.
+            is_active: whether chunks are published.
+            usage: checkpoints in memory, and what their weights take, [byte].
+            more: further values.
+
+        """
         level, summary = self._judge(replanner, is_active)
-        values = {'checkpoint': self._checkpoint, 'instruction': replanner.instruction,
-                  **latency_values('capture to publish', self._latency.summary()),
-                  **latency_values('inference', self._inference.summary()),
-                  **dict(sorted(self._counters.items()))}
+        values: dict[str, object] = {
+            'checkpoint': self._checkpoint, 'instruction': replanner.instruction,
+            **latency_values('capture to publish', self._latency.summary()),
+            **latency_values('capture to request', self._age.summary())}
+        for name, window in self._stages.items():
+            values |= latency_values(name, window.summary())
+        cadence, memory = self._cadence, process_memory()
+        values |= {'chunks [1/s]': f'{cadence.rate:.2f}',
+                   'chunks wanted [1/s]': f'{cadence.wanted_rate:.2f}',
+                   'chunks over budget [%]': f'{100 * cadence.over_budget:.1f}',
+                   'process memory [MB]': '-' if memory is None else f'{memory / MEGABYTE:.0f}',
+                   'checkpoints in memory': usage[0],
+                   'weights in memory [MB]': f'{usage[1] / MEGABYTE:.1f}',
+                   **more, **dict(sorted(self._counters.items()))}
         node = self._node
         self._publisher.publish(diagnostics_message(
             clock_seconds(node), node.get_fully_qualified_name().lstrip('/'), level, summary,
@@ -80,6 +129,6 @@ class PolicyReport:
             return DiagnosticStatus.ERROR, '; '.join(failures)
         if not is_active:
             return DiagnosticStatus.WARN, 'inactive: activate the node to publish chunks'
-        if replanner.waiting == NO_INSTRUCTION:
-            return DiagnosticStatus.WARN, NO_INSTRUCTION
+        if replanner.refused or replanner.waiting == NO_INSTRUCTION:
+            return DiagnosticStatus.WARN, replanner.waiting
         return DiagnosticStatus.OK, replanner.waiting or 'publishing chunks'

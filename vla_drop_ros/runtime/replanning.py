@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from vla_drop_ros.runtime.instruction import instruction_fault
 from vla_drop_ros.runtime.observation_sync import ObservationSync, reads_joints, Snapshot
 from vla_drop_ros.types import ActionSpec
 
@@ -12,6 +13,9 @@ Payload = TypeVar('Payload')
 
 NO_INSTRUCTION = 'no instruction yet (publish a std_msgs/String on the topic instruction)'
 PAUSED = 'paused by an empty instruction (publish another one on the topic instruction)'
+
+EARLY = 0.95
+"""Share of the period after which an image will do: frames do not come by the millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +25,16 @@ class Request(Generic[Payload]):
     Attributes:
         snapshot: what the robot saw.
         instruction: what it was asked to do then.
-        episode: counts instructions and activations; a chunk of an older one must be dropped.
+        episode: counts instructions, activations and pauses; a chunk of an older one must be
+            dropped.
+        period: wanted time until the next request, [s].
 
     """
 
     snapshot: Snapshot[Payload]
     instruction: str
     episode: int
+    period: float
 
 
 class Replanner(Generic[Payload]):
@@ -40,7 +47,9 @@ class Replanner(Generic[Payload]):
         self._sync = sync
         self._period = period
         self._instruction: str | None = None
-        self._last_stamp = float('-inf')
+        self._refused = ''
+        self._broken = False
+        self._last_stamp = self._not_before = float('-inf')
 
     @property
     def instruction(self) -> str:
@@ -48,22 +57,39 @@ class Replanner(Generic[Payload]):
         return self._instruction or ''
 
     @property
+    def refused(self) -> str:
+        """Return why the newest instruction was not taken, or ''."""
+        return self._refused
+
+    @property
     def waiting(self) -> str:
         """Return why nothing is asked of the policy although nothing is broken, or ''."""
+        if self._refused:
+            return f'paused: {self._refused}'
         if self._instruction is None:
             return NO_INSTRUCTION
         return '' if self._instruction else PAUSED
 
     def instruct(self, text: str) -> bool:
-        """Take a new instruction, empty to stop; return whether it asks for motion."""
-        self._instruction = text.strip()
+        """Take a new instruction, empty to stop; return whether it asks for motion.
+
+        One that cannot be taken stops, too: the robot must not go on with what nobody wants now.
+        """
+        text = text.strip()
+        self._refused = instruction_fault(text)
+        self._instruction = '' if self._refused else text
         self.restart()
         return bool(self._instruction)
 
     def restart(self) -> None:
         """Begin a new episode: requests are due at once, older chunks are void."""
         self.episode += 1
-        self._last_stamp = float('-inf')
+        self._broken = False
+        self._last_stamp = self._not_before = float('-inf')
+
+    def hold_off(self, until: float) -> None:
+        """Ask about nothing that was captured before ``until`` [s]: the robot still executes."""
+        self._not_before = until
 
     def observe(self, now: float, cameras: Iterable[str],
                 state_names: Iterable[str]) -> Snapshot[Payload] | None:
@@ -71,14 +97,30 @@ class Replanner(Generic[Payload]):
         snapshot, self.problems = self._sync.join(now, cameras, reads_joints(state_names))
         return snapshot
 
+    def breaks(self, now: float, cameras: Iterable[str], state_names: Iterable[str]) -> bool:
+        """Look at the streams; say whether the robot must pause now because one has just broken.
+
+        A new episode begins then, so that a chunk that is being made is void, and requests are due
+        as soon as the streams are back.
+        """
+        self.observe(now, cameras, state_names)
+        before, self._broken = self._broken, self._sync.broken
+        if not self._instruction or before or not self._broken:
+            return False
+        self.restart()
+        self._broken = True
+        return True
+
     def request(self, now: float, spec: ActionSpec, cameras: Iterable[str],
                 state_names: Iterable[str]) -> Request[Payload] | None:
         """Return the request that is due at ``now`` [s], or None."""
         period = self._period or spec.executed_steps * spec.period
-        if not self._instruction or now - self._last_stamp < period:
+        # Of capture time: by the time of asking, old images would make the policy ask too early.
+        due = max(self._last_stamp + EARLY * period, self._not_before)
+        if not self._instruction or now < due:
             return None
         snapshot = self.observe(now, cameras, state_names)
-        if snapshot is None or snapshot.stamp <= self._last_stamp:
+        if snapshot is None or snapshot.stamp < due or snapshot.stamp <= self._last_stamp:
             return None
         self._last_stamp = snapshot.stamp
-        return Request(snapshot, self._instruction, self.episode)
+        return Request(snapshot, self._instruction, self.episode, period)

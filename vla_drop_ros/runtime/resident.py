@@ -43,21 +43,24 @@ class ResidentPolicies:
     """
 
     def __init__(self, load: Callable[[str], Infers], identify: Callable[[str], str],
-                 limit: int = 1) -> None:
+                 limit: int = 1, weigh: Callable[[str], int] = lambda path: 0) -> None:
         """Keep policies of ``load``.
 
         Args:
             load: returns a verified, warmed-up policy for a path, or raises.
             identify: returns what the path holds now, so that a changed checkpoint is loaded.
             limit: policies kept; 1 keeps only those in use.
+            weigh: returns the memory that the weights of a path take, [byte].
 
         """
         self._load = load
         self._identify = identify
         self._limit = limit
+        self._weigh = weigh
         self._lock = threading.Lock()
         self._policies: OrderedDict[str, Infers] = OrderedDict()
         self._loans: dict[str, int] = {}
+        self._weights: dict[str, int] = {}
 
     def load(self, path: str) -> Infers:
         """Return the policy at ``path``, from memory if it is there; close it to give it back."""
@@ -66,8 +69,9 @@ class ResidentPolicies:
             loan = self._lend(identity)
         if loan is not None:
             return loan
-        policy = self._load(path)
+        weight, policy = self._weigh(path), self._load(path)
         with self._lock:
+            self._weights[identity] = weight
             if identity in self._policies:  # loaded twice at once: the first stays
                 policy.close()
             self._policies.setdefault(identity, policy)
@@ -75,6 +79,18 @@ class ResidentPolicies:
             assert loan is not None
             self._close_surplus(self._limit)
         return loan
+
+    def holds(self, path: str) -> bool:
+        """Say whether going to ``path`` would load nothing."""
+        identity = self._identify(path)
+        with self._lock:
+            return identity in self._policies
+
+    @property
+    def usage(self) -> tuple[int, int]:
+        """Return how many policies are in memory, and what their weights take, [byte]."""
+        with self._lock:
+            return len(self._policies), sum(self._weights.values())
 
     def close(self) -> None:
         """Close every policy that is not in use."""
@@ -100,3 +116,4 @@ class ResidentPolicies:
             if len(self._policies) > limit and not self._loans.get(identity):
                 self._policies.pop(identity).close()
                 self._loans.pop(identity, None)
+                self._weights.pop(identity, None)

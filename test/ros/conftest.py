@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests of one node share, see ``policy_bench.py``."""
+
+from collections.abc import Callable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope='session')
+def policy_bench() -> ModuleType:
+    """Return the module with the robot of topics, the fake policies and the policy node."""
+    pytest.importorskip('rclpy')
+    spec = spec_from_file_location('policy_bench', Path(__file__).with_name('policy_bench.py'))
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def make(policy_bench: ModuleType) -> Iterator[Callable[..., Any]]:
+    """Return a maker of benches with the policy node: settings -> bench."""
+    benches: list[Any] = []
+
+    def make_one(**settings: Any) -> Any:
+        benches.append(policy_bench.Bench(**settings))
+        return benches[-1]
+
+    yield make_one
+    for bench in benches:
+        bench.close()
