@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node graphs say exactly what is started, and refuse bad settings before anything is."""
 
+from dataclasses import fields
 import importlib.util
 import json
 import os
@@ -153,10 +154,62 @@ def test_scene_choices_are_those_of_the_simulator() -> None:
     assert PickPlaceEnvironment.variants_available() == bringup.VARIANTS
 
 
+def test_execution_choices_are_those_of_the_policy_node() -> None:
+    """Each way of execution that is offered at start is one that the runtime knows."""
+    from vla_drop_ros.runtime.execution import EXECUTIONS
+    assert tuple(EXECUTIONS) == bringup.EXECUTIONS
+
+
 def test_shared_memory_segment_is_as_the_profile_says() -> None:
     """The size used for the decision is the size in the XML."""
     text = share_path('config', 'fastdds_shm.xml').read_text(encoding='utf-8')
     assert f'<segment_size>{bringup.TRANSPORT_SEGMENT}</segment_size>' in text
+
+
+def test_what_a_node_takes_from_the_command_line_it_declares(checkpoint: str) -> None:
+    """Each parameter of the graph is one that the node declares; shared defaults agree."""
+    pytest.importorskip('rclpy')
+    from vla_drop_ros.nodes.command_gate_node import GateParameters
+    from vla_drop_ros.nodes.policy_settings import PolicyParameters
+    graph = build('pick_place', {'checkpoint': checkpoint})
+    for name, kind, passed in (
+            ('command_gate', GateParameters, ('blend', 'ensemble')),
+            ('policy_node', PolicyParameters, ('resident', 'instruction', 'device', 'execution'))):
+        declared = {item.name: item.default for item in fields(kind)}
+        given = {key: value for key, value in node(graph, name).parameters.items()
+                 if key != 'use_sim_time'}
+        assert set(given) <= set(declared)
+        assert {key: given[key] for key in passed} == {key: declared[key] for key in passed}
+
+
+def test_nodes_may_wait_for_a_lifecycle_manager(checkpoint: str) -> None:
+    """With autostart:=false neither policy nor gate configures itself."""
+    graph = build('pick_place', {'checkpoint': checkpoint, 'autostart': 'false'})
+    assert [node(graph, name).parameters['autostart']
+            for name in ('policy_node', 'command_gate')] == [False, False]
+
+
+def test_every_simulated_robot_has_its_own_clock(checkpoint: str) -> None:
+    """In a namespace /clock would belong to all robots of the domain; a real robot has none."""
+    graph = build('pick_place', {'checkpoint': checkpoint, 'namespace': 'left'})
+    assert all('/clock:=/left/clock' in graph.arguments(one) for one in graph.nodes)
+    alone = build('pick_place', {'checkpoint': checkpoint})
+    real = build('pick_place', {'checkpoint': checkpoint, 'namespace': 'left',
+                                'simulator': 'false'})
+    assert alone.remappings == real.remappings == {}
+
+
+def test_a_lifeline_names_who_ends_first(checkpoint: str) -> None:
+    """The gate waits for the policy, the arm for both, and two runs know nothing of each other."""
+    graph = build('pick_place', {'checkpoint': checkpoint})
+    *_, own, after = graph.lifeline(node(graph, 'simulated_robot'), 0)
+    assert own.endswith('/simulated_robot')
+    assert [name.rsplit('/', 1)[1] for name in after.split(',')] == ['command_gate', 'policy_node']
+    assert graph.lifeline(node(graph, 'policy_node'), 0)[-1] == ''
+    other = build('pick_place', {'checkpoint': checkpoint})
+    assert other == graph
+    assert other.lifeline(node(other, 'command_gate'), 0)[-2] != graph.lifeline(
+        node(graph, 'command_gate'), 0)[-2]
 
 
 @pytest.mark.parametrize('name', GRAPHS)

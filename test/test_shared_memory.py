@@ -4,7 +4,14 @@
 import fcntl
 from pathlib import Path
 
-from vla_drop_ros.shared_memory import available_bytes, remove_leaked_segments
+import pytest
+
+from vla_drop_ros.shared_memory import (
+    available_bytes,
+    leaked_bytes,
+    profile_variable,
+    remove_leaked_segments,
+)
 
 
 def segment(folder: Path, name: str) -> Path:
@@ -19,6 +26,8 @@ def test_segments_of_the_dead_are_removed(tmp_path: Path) -> None:
     """A segment whose lock can be taken has no owner and goes, with its lock and semaphore."""
     segment(tmp_path, 'fastrtps_0123456789abcdef')
     (tmp_path / 'sem.fastrtps_0123456789abcdef_mutex').touch()
+    assert leaked_bytes(tmp_path, settling_time=0.0) == 100
+    assert len(list(tmp_path.iterdir())) == 3
     assert remove_leaked_segments(tmp_path, settling_time=0.0) == 100
     assert not list(tmp_path.iterdir())
 
@@ -27,6 +36,7 @@ def test_segments_of_the_living_stay(tmp_path: Path) -> None:
     """A segment whose lock somebody holds is left alone."""
     with segment(tmp_path, 'fastrtps_0123456789abcdef').open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
+        assert leaked_bytes(tmp_path, settling_time=0.0) == 0
         assert remove_leaked_segments(tmp_path, settling_time=0.0) == 0
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -50,3 +60,12 @@ def test_available_bytes_without_shared_memory(tmp_path: Path) -> None:
     """A machine without shared memory has none left, which is no error."""
     assert available_bytes(tmp_path) > 0
     assert available_bytes(tmp_path / 'absent') == 0
+
+
+@pytest.mark.parametrize(('distribution', 'name'), [
+    ('', 'FASTRTPS'), ('humble', 'FASTRTPS'), ('jazzy', 'FASTRTPS'), ('kilted', 'FASTDDS')])
+def test_the_variable_of_the_profile(
+        monkeypatch: pytest.MonkeyPatch, distribution: str, name: str) -> None:
+    """Fast DDS 2 ignores the name that Fast DDS 3 wants, and 3 warns about that of 2."""
+    monkeypatch.setenv('ROS_DISTRO', distribution)
+    assert profile_variable() == f'{name}_DEFAULT_PROFILES_FILE'

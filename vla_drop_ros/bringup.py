@@ -10,7 +10,9 @@ from pathlib import Path
 import sys
 from types import MappingProxyType
 from typing import NamedTuple
+from uuid import uuid4
 
+from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.errors import (
     CheckpointError,
     ContractError,
@@ -19,8 +21,7 @@ from vla_drop_ros.errors import (
     VlaDropError,
 )
 from vla_drop_ros.resources import share_folders, share_path
-from vla_drop_ros.robot_contract import load_contract
-from vla_drop_ros.shared_memory import available_bytes
+from vla_drop_ros.shared_memory import available_bytes, profile_variable
 
 Value = bool | int | float | str
 Parameters = Mapping[str, Value | Sequence[str]]
@@ -57,17 +58,53 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Processes that belong together, in the order in which they are started."""
+    """Processes that belong together, in the order in which they are started.
+
+    Attributes:
+        nodes: the processes.
+        namespace: of every node; '' is the root.
+        environment: variables that every process gets.
+        run: tells two runs of the same graph apart.
+
+    """
 
     nodes: tuple[Node, ...]
     namespace: str = ''
     environment: Mapping[str, str] = field(default_factory=dict)
+    run: str = field(default_factory=lambda: uuid4().hex[:12], compare=False)
+
+    @property
+    def remappings(self) -> dict[str, str]:
+        """Return the topics that have another name: two simulated robots need two clocks."""
+        has_clock = any(node.parameters.get('publish_clock') for node in self.nodes)
+        if not self.namespace or not has_clock:
+            return {}
+        return {'/clock': f'/{self.namespace.strip("/")}/clock'}
+
+    def before(self, node: Node) -> tuple[Node, ...]:
+        """Return the nodes that are to have ended before ``node`` is stopped."""
+        return tuple(other for other in self.nodes if other.stop_order < node.stop_order)
+
+    def lifeline(self, node: Node, parent: int, deadline: float = STOP_DEADLINE) -> list[str]:
+        """Return the arguments that follow the interpreter and precede the module.
+
+        Args:
+            node: one of the graph's.
+            parent: process that has to live, 0: whoever starts it.
+            deadline: time that a node has to stop, [s].
+
+        """
+        after = ','.join(f'{LIFELINE}/{self.run}/{other.name}' for other in self.before(node))
+        return ['-m', LIFELINE, str(parent), str(deadline), f'{LIFELINE}/{self.run}/{node.name}',
+                after]
 
     def arguments(self, node: Node) -> list[str]:
         """Return the arguments that follow the interpreter and ``-m``."""
         words = [node.module, '--ros-args', '-r', f'__node:={node.name}']
         if self.namespace:
             words += ['-r', f'__ns:=/{self.namespace.strip("/")}']
+        for name, other in self.remappings.items():
+            words += ['-r', f'{name}:={other}']
         if node.parameter_file is not None:
             words += ['--params-file', str(node.parameter_file)]
         for name, value in node.parameters.items():
@@ -115,6 +152,7 @@ class Argument(NamedTuple):
 
 
 TASKS = ('', 'left_bin', 'right_bin', 'on_top', 'beside')
+EXECUTIONS = ('asynchronous', 'synchronous', 'real_time_chunking')
 VARIANTS = ('nominal', 'distractors', 'lighting', 'hard', 'camera', 'start')
 
 SCENE_ARGUMENTS = (
@@ -136,6 +174,13 @@ PICK_PLACE_ARGUMENTS = (
              ('auto', 'true', 'false')),
     Argument('device', 'auto', 'where the policy runs: auto, cpu, cuda, cuda:1 ...'),
     Argument('threads', 1, 'CPU threads of the policy'),
+    Argument('execution', 'asynchronous',
+             'how chunks follow each other: the robot goes on while the policy thinks, waits for '
+             'it, or goes on and the policy is told', EXECUTIONS),
+    Argument('resident', 1, 'checkpoints kept in memory; 2 or more: going back loads nothing'),
+    Argument('blend', 0.1, 'seconds over which a new chunk fades in'),
+    Argument('ensemble', 0.0, 'seconds in which older chunks lose weight; 0: the newest alone'),
+    Argument('autostart', True, 'configure and activate at once; false: ros2 lifecycle set does'),
     *SCENE_ARGUMENTS,
     NAMESPACE_ARGUMENT,
 )
@@ -160,8 +205,9 @@ def simulated_robot(*, publish_clock: bool = True, task: str = '', seed: int = 0
 
 def pick_place(*, robot: str = SIMULATED_ROBOT, checkpoint: str = DEFAULT_CHECKPOINT,
                instruction: str = '', dry_run: bool = False, simulator: str = 'auto',
-               device: str = 'auto', threads: int = 1, namespace: str = '',
-               **scene: Value) -> Graph:
+               device: str = 'auto', threads: int = 1, execution: str = 'asynchronous',
+               resident: int = 1, blend: float = 0.1, ensemble: float = 0.0,
+               autostart: bool = True, namespace: str = '', **scene: Value) -> Graph:
     """Return policy and gate, and the simulated arm unless a real robot is there.
 
     Raises:
@@ -173,13 +219,15 @@ def pick_place(*, robot: str = SIMULATED_ROBOT, checkpoint: str = DEFAULT_CHECKP
     contract = load_contract(contract_file)
     simulate = contract.robot == SIMULATED_ROBOT if simulator == 'auto' else simulator == 'true'
     common: dict[str, Value] = {
-        'use_sim_time': simulate, 'autostart': True, 'robot': str(contract_file)}
+        'use_sim_time': simulate, 'autostart': autostart, 'robot': str(contract_file)}
     gate = Node('command_gate', 'vla_drop_ros.nodes.command_gate_node',
-                {**common, 'dry_run': dry_run}, stop_order=1)
+                {**common, 'dry_run': dry_run, 'blend': blend, 'ensemble': ensemble},
+                stop_order=1)
     policy = Node(
         'policy_node', 'vla_drop_ros.nodes.policy_node',
         {**common, 'checkpoint': str(find_checkpoint(checkpoint)), 'device': device,
-         'threads': threads, 'instruction': instruction})
+         'threads': threads, 'execution': execution, 'resident': resident,
+         'instruction': instruction})
     arm = simulated_robot(namespace=namespace, **scene).nodes if simulate else ()  # type: ignore[arg-type]
     return Graph((*arm, gate, policy), namespace, process_environment(simulate, threads))
 
@@ -277,7 +325,7 @@ def process_environment(renders: bool = False, threads: int = 1) -> dict[str, st
         'RCUTILS_CONSOLE_OUTPUT_FORMAT': '[{severity}] {message}',  # who says it stands before
     }
     if available_bytes() > 8 * TRANSPORT_SEGMENT:
-        wanted['FASTRTPS_DEFAULT_PROFILES_FILE'] = str(share_path('config', 'fastdds_shm.xml'))
+        wanted[profile_variable()] = str(share_path('config', 'fastdds_shm.xml'))
     if renders and importlib.util.find_spec('mujoco') is None:
         raise MissingDependencyError(
             f'the simulated arm needs MuJoCo, which is not installed; {INSTALL_SIMULATION}')

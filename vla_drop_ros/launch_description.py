@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node graph for `ros2 launch`; only the files in launch/ import this."""
+"""A node graph for `ros2 launch`; only the files in launch/ import this.
+
+Launch signals all processes at once, and a terminal does so before it. Each process therefore
+waits for its turn by itself (``lifeline``), and gets time for that: policy first, then the gate,
+whose safety action is the last command on the wire, then the robot.
+"""
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node as NodeAction
 
-from vla_drop_ros.bringup import build, Graph, GRAPHS, interpreter, LIFELINE, Node, STOP_DEADLINE
+from vla_drop_ros.bringup import build, Graph, GRAPHS, interpreter, Node, STOP_DEADLINE
 from vla_drop_ros.shared_memory import remove_leaked_segments
 
 
@@ -24,18 +29,25 @@ def _start(context: LaunchContext, graph: str) -> list[NodeAction]:
     """Build the graph of the arguments as they are now."""
     settings = {argument.name: LaunchConfiguration(argument.name).perform(context)
                 for argument in GRAPHS[graph].arguments}
-    built = build(graph, settings)
     remove_leaked_segments()
-    return [_action(node, built) for node in built.nodes]
+    return actions(build(graph, settings))
+
+
+def actions(graph: Graph) -> list[NodeAction]:
+    """Return one launch action a process of the graph."""
+    return [_action(node, graph) for node in graph.nodes]
 
 
 def _action(node: Node, graph: Graph) -> NodeAction:
     parameters: list[object] = [dict(node.parameters)]
     if node.parameter_file is not None:
         parameters.insert(0, str(node.parameter_file))
+    patience = STOP_DEADLINE * len(graph.before(node))  # while the others stop
     return NodeAction(
-        executable=interpreter(), arguments=['-m', LIFELINE, '0', str(STOP_DEADLINE), node.module],
+        executable=interpreter(), arguments=[*graph.lifeline(node, 0), node.module],
         exec_name=node.name, name=node.name, namespace=graph.namespace, parameters=parameters,
+        remappings=list(graph.remappings.items()),
         output='screen', emulate_tty=True, additional_env=dict(graph.environment),
-        sigterm_timeout=str(STOP_DEADLINE),
+        sigterm_timeout=str(patience + STOP_DEADLINE / 2.0),
+        sigkill_timeout=str(STOP_DEADLINE / 2.0),
         on_exit=Shutdown(reason=f'{node.name} ended'))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shared-memory segments of Fast DDS that killed processes left behind.
+"""Shared memory of Fast DDS: its profile, and segments that killed processes left behind.
 
 Every segment ``NAME`` in use has a lock file ``NAME_el`` (or ``NAME_sl`` for shared locks) that
 its owner keeps locked with flock(2). A lock that is absent or can be taken has no living owner:
@@ -7,11 +7,13 @@ the kernel drops the locks of a process that dies, however it dies.
 """
 
 import fcntl
+import os
 from pathlib import Path
 import shutil
 import time
 
 FOLDER = Path('/dev/shm')
+OLD_NAMES = ('', 'humble', 'iron', 'jazzy')  # with Fast DDS 2; '' are the wheels of Jazzy
 SETTLING_TIME = 5.0  # [s]; a younger file may belong to a process that is about to lock it
 
 
@@ -24,13 +26,33 @@ def remove_leaked_segments(folder: Path = FOLDER, settling_time: float = SETTLIN
 
     """
     freed = 0
+    for path in leaked_files(folder, settling_time):
+        try:
+            size = path.stat().st_size
+            path.unlink()
+        except OSError:
+            continue  # another process deleted it first, or it belongs to another user
+        freed += size
+    return freed
+
+
+def leaked_bytes(folder: Path = FOLDER, settling_time: float = SETTLING_TIME) -> int:
+    """Return how many bytes ``remove_leaked_segments`` would give back."""
+    return sum(path.stat().st_size for path in leaked_files(folder, settling_time)
+               if path.exists())
+
+
+def leaked_files(folder: Path, settling_time: float) -> list[Path]:
+    """Return the files of the segments whose owner is dead, see ``remove_leaked_segments``."""
+    found: dict[Path, None] = {}
     for path in sorted(folder.glob('fastrtps_*')):
         try:
             if time.time() - path.stat().st_mtime >= settling_time:
-                freed += _delete_unowned(folder, path.name.removesuffix('_el').removesuffix('_sl'))
+                found.update(dict.fromkeys(_unowned_files(
+                    folder, path.name.removesuffix('_el').removesuffix('_sl'))))
         except OSError:
-            continue  # another process deleted it first, or it belongs to another user
-    return freed
+            continue
+    return list(found)
 
 
 def _is_free(lock: Path) -> bool:
@@ -42,17 +64,13 @@ def _is_free(lock: Path) -> bool:
         return True
 
 
-def _delete_unowned(folder: Path, name: str) -> int:
-    """Delete the files of a segment unless somebody holds one of its locks."""
+def _unowned_files(folder: Path, name: str) -> list[Path]:
+    """Return the files of a segment unless somebody holds one of its locks."""
     locks = [folder / f'{name}{ending}' for ending in ('_el', '_sl')]
     if not all(_is_free(lock) for lock in locks if lock.exists()):
-        return 0
-    freed = 0
-    for path in (folder / name, folder / f'sem.{name}_mutex', *locks):
-        if path.exists():
-            freed += path.stat().st_size
-            path.unlink()
-    return freed
+        return []
+    return [path for path in (folder / name, folder / f'sem.{name}_mutex', *locks)
+            if path.exists()]
 
 
 def available_bytes(folder: Path = FOLDER) -> int:
@@ -61,3 +79,9 @@ def available_bytes(folder: Path = FOLDER) -> int:
         return shutil.disk_usage(folder).free
     except OSError:
         return 0
+
+
+def profile_variable() -> str:
+    """Return the variable in which this ROS distribution's Fast DDS looks for its profiles."""
+    old = os.environ.get('ROS_DISTRO', '') in OLD_NAMES
+    return f'FAST{"RTPS" if old else "DDS"}_DEFAULT_PROFILES_FILE'

@@ -12,7 +12,7 @@ import threading
 import time
 from types import TracebackType
 
-from vla_drop_ros.bringup import Graph, interpreter, LIFELINE, Node, STOP_DEADLINE
+from vla_drop_ros.bringup import Graph, interpreter, Node, STOP_DEADLINE
 from vla_drop_ros.errors import NodeDiedError
 from vla_drop_ros.shared_memory import remove_leaked_segments
 
@@ -120,7 +120,7 @@ class Running:
             raise
 
     def _start(self, node: Node) -> None:
-        command = [interpreter(), '-m', LIFELINE, str(os.getpid()), str(self._deadline),
+        command = [interpreter(), *self._graph.lifeline(node, os.getpid(), self._deadline),
                    *self._graph.arguments(node)]
         child = Child(node, subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
