@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A study gets on by what people press, in order, once, and through every crash."""
+
+from collections.abc import Mapping
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vla_drop_ros.errors import TrialError
+from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.conductor import Conductor, Phase, Verb, VERBS
+from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.sealed_schedule import SealedSchedule
+
+
+class Study:
+    """A conductor with a log in memory."""
+
+    def __init__(self, design: Design, stops_after: int = 10**9) -> None:
+        self.design, self.schedule = design, SealedSchedule(design, bytes(32))
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.stops_after, self.full, self.now = stops_after, False, 100.0
+        self.conductor = self.make()
+        self.conductor.begin()
+
+    def make(self) -> Conductor:
+        """Return a new conductor on the same log."""
+        return Conductor(self.design, self.schedule, self.append, self.rule)
+
+    def rule(self, attempts: list[Attempt]) -> bool:
+        """Allow to stop after so many trials that count."""
+        return len(attempts) >= self.stops_after
+
+    def append(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Keep an event, unless the disk is full."""
+        if self.full:
+            raise TrialError('disk full')
+        self.events.append((kind, dict(data)))
+
+    def press(self, name: str, **more: Any) -> bool:
+        """Press a button; a second passes."""
+        self.now += 1.0
+        return self.conductor.take(Verb(name, 'web', **more), self.now).done
+
+    def trial(self, verdict: str = 'success', **more: Any) -> None:
+        """Run one whole trial."""
+        assert self.press('start') and self.press('stop') and self.press(verdict, **more)
+
+
+@pytest.fixture(name='study')
+def _study(design: Design) -> Study:
+    return Study(design)
+
+
+def state(conductor: Conductor) -> Any:
+    """Return all that a conductor remembers, in a form that compares (NaN is not NaN)."""
+    return (conductor.phase, conductor.may_stop, [repr(one) for one in conductor.attempts])
+
+
+def test_trials_follow_the_schedule(study: Study) -> None:
+    """Slots come in the schedule's order, and what was pressed is what is remembered."""
+    for verdict in ('success', 'failure', 'success'):
+        study.trial(verdict)
+    attempts = study.conductor.attempts
+    assert [one.index for one in attempts] == [0, 1, 2, 3]
+    assert [one.verdict for one in attempts] == ['success', 'failure', 'success', '']
+    assert attempts[0].duration == 1.0 and attempts[0].source == 'web'
+    assert study.conductor.condition.id == study.schedule.slot(3).condition
+
+
+def test_a_verdict_needs_a_stop_first(study: Study) -> None:
+    """Nobody judges a trial that has not run, or still runs."""
+    assert not study.press('success')
+    study.press('start')
+    assert not study.press('success') and not study.press('start')
+    study.press('stop')
+    assert study.press('success')
+
+
+def test_time_ends_a_trial_and_it_is_judged(study: Study) -> None:
+    """After the timeout the trial waits for its verdict, and says why it ended."""
+    study.press('start')
+    assert not study.conductor.tick(study.now + 29.9)
+    assert study.conductor.tick(study.now + 30.0)
+    assert study.conductor.phase is Phase.JUDGE
+    assert study.conductor.current.end_reason == 'timeout'
+
+
+def test_an_invalid_trial_runs_again_at_the_same_slot(study: Study) -> None:
+    """The slot is issued again with a new token; only reasons from the list are taken."""
+    token = study.conductor.token()
+    study.press('start')
+    study.press('stop')
+    assert not study.press('invalid', reason='did_not_like_it')
+    assert study.press('invalid', reason='reset_failed')
+    again = study.conductor.current
+    assert (again.index, again.attempt, again.code) == (0, 1, '2')
+    assert study.conductor.token() != token
+    assert study.schedule.arm_of(study.conductor.token()) == study.schedule.arm_of(token)
+
+
+def test_two_people_at_once_give_one_verdict(study: Study) -> None:
+    """The second press, meant for the trial that was just judged, is refused and logged."""
+    study.press('start')
+    study.press('stop')
+    assert study.press('success', code='1')
+    assert not study.press('failure', code='1')
+    assert study.conductor.attempts[0].verdict == 'success'
+    assert study.events[-1][0] == 'refused'
+    study.press('start')
+    study.press('stop')
+    assert not study.press('failure', code='1') and not study.conductor.current.judged
+
+
+def test_undo_works_until_the_next_start(study: Study) -> None:
+    """A verdict can be taken back and given anew, any number of times, but not after a start."""
+    assert not study.press('undo')
+    study.trial('failure')
+    assert study.press('undo') and study.conductor.phase is Phase.JUDGE
+    assert study.press('success') and study.press('undo') and study.press('partial',
+                                                                          stage='reached')
+    first = study.conductor.attempts[0]
+    assert (first.verdict, first.progress, first.undone) == (
+        'partial', 0.5, ['failure', 'success'])
+    study.press('start')
+    assert not study.press('undo')
+
+
+def test_the_rule_is_asked_at_complete_rounds_only(design: Design) -> None:
+    """Ending is possible after the rule allowed it, never in the middle of a round."""
+    study = Study(design, stops_after=6)
+    for _ in range(5):
+        study.trial()
+        assert not study.press('finish')
+    study.trial()
+    assert study.conductor.may_stop and study.press('finish')
+    assert study.conductor.phase is Phase.FINISHED
+    assert [data['rounds'] for kind, data in study.events if kind == 'look'] == [1]
+
+
+def test_the_horizon_ends_the_study_and_its_last_verdict_can_be_undone(design: Design) -> None:
+    """After the last slot nothing is issued; a slip of the finger at the very end is no loss."""
+    study = Study(design)
+    for _ in range(120):
+        study.trial()
+    assert study.conductor.phase is Phase.FINISHED and not study.press('start')
+    assert study.press('undo') and study.press('failure')
+    assert study.conductor.phase is Phase.FINISHED
+    assert study.conductor.attempts[-1].verdict == 'failure'
+
+
+def test_detectors_are_heard_and_decide_nothing(study: Study) -> None:
+    """What a detector says stands beside the verdict of the person."""
+    study.press('start')
+    assert study.press('detect', value=True)
+    study.press('stop')
+    study.press('failure', reason='dropped')
+    assert study.conductor.attempts[0].detected == {'web': True}
+    assert study.conductor.attempts[0].verdict == 'failure'
+
+
+@pytest.mark.parametrize('verb', [
+    Verb('format_disk', 'web'), Verb('partial', 'web', stage='nowhere'), Verb('', 'web'),
+    Verb('invalid', 'web'), Verb('success', 'web', code='x' * 10_000),
+    Verb('failure', 'web', reason='<script>')])
+def test_hostile_words_change_nothing_and_are_logged(study: Study, verb: Verb) -> None:
+    """Whatever comes in, the state stays; the log has a bounded line about it."""
+    study.press('start')
+    study.press('stop')
+    before = state(study.conductor)
+    assert not study.conductor.take(verb, study.now).done
+    assert state(study.conductor) == before
+    assert study.events[-1][0] == 'refused' and len(str(study.events[-1])) < 500
+
+
+def test_a_full_disk_changes_nothing(study: Study) -> None:
+    """What could not be written did not happen; with room again the press can be repeated."""
+    study.press('start')
+    before, study.full = state(study.conductor), True
+    with pytest.raises(TrialError):
+        study.press('stop')
+    assert state(study.conductor) == before
+    study.full = False
+    assert study.press('stop')
+
+
+def test_a_crash_at_any_event_goes_on_at_the_same_slot(design: Design) -> None:
+    """From every prefix of the log a new conductor reaches the state, and the study ends."""
+    study, rng = Study(design), np.random.default_rng(5)
+    for _ in range(300):
+        name = str(rng.choice([*VERBS, 'start', 'stop', 'success', 'failure']))
+        study.press(name, stage='reached', reason={
+            'invalid': 'reset_failed', 'failure': 'dropped'}.get(name, ''),
+            value=bool(rng.integers(2)))
+    events = copy.deepcopy(study.events)
+    assert {kind for kind, _ in events} >= {'issued', 'started', 'ended', 'judged', 'undone',
+                                            'detected', 'refused'}
+    for length in range(len(events) + 1):
+        study.events = copy.deepcopy(events[:length])
+        again = study.make()
+        again.resume(list(study.events))
+        assert again.phase in (Phase.ARRANGE, Phase.JUDGE, Phase.FINISHED)
+        judged = [one.index for one in again.attempts if one.counts]
+        assert judged == sorted(set(judged))  # no slot counts twice
+        twice = study.make()
+        twice.resume(list(study.events))
+        assert state(twice) == state(again)

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conducts a blinded study: which scene comes next, and what people may say when.
+
+A trial goes ARRANGE -> (start) -> RUNNING -> (stop, timeout, safety stop) -> JUDGE -> (verdict),
+and the next one is issued; ``undo`` takes the last verdict back until the next start. Whatever
+happens is an event that is on disk before anybody is told, and the state is nothing but the
+events told again: a crash at any point goes on at the same slot. Nobody here says which arm runs;
+the policy gets a token.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from vla_drop_ros.errors import TrialError, unknown
+from vla_drop_ros.trials.attempts import Attempt, END_REASONS, VERDICTS
+from vla_drop_ros.trials.design import Condition, Design
+from vla_drop_ros.trials.sealed_schedule import complete_rounds, SealedSchedule
+
+VERBS = ('start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish', 'detect')
+Append = Callable[[str, Mapping[str, Any]], object]
+MayStop = Callable[[list[Attempt]], bool]
+
+
+class Phase(Enum):
+    """What the study waits for."""
+
+    ARRANGE = 'arrange'
+    RUNNING = 'running'
+    JUDGE = 'judge'
+    FINISHED = 'finished'
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """What somebody wants.
+
+    Attributes:
+        name: one of ``VERBS``.
+        source: web, service, topic, joy, keyboard, simulator, detector.
+        who: pseudonym of the person, '' for machines.
+        code: trial that is meant; '' for the current one. A press that was meant for another
+            trial is refused, so that two people cannot judge twice.
+        stage: how far a partial success came, id of a stage.
+        reason: of a failure or of an invalid trial, from the design's lists.
+        note: free text.
+        value: what a detector says.
+
+    """
+
+    name: str
+    source: str
+    who: str = ''
+    code: str = ''
+    stage: str = ''
+    reason: str = ''
+    note: str = ''
+    value: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of a verb: done or refused, and a sentence."""
+
+    done: bool
+    text: str
+
+
+class Conductor:
+    """Takes verbs and times; appends events; never raises for what people press.
+
+    Attributes:
+        phase: what is waited for.
+        attempts: every attempt so far, the current one last.
+        may_stop: whether the stopping rule allowed to end at the last complete round.
+
+    """
+
+    def __init__(self, design: Design, schedule: SealedSchedule, append: Append,
+                 rule: MayStop) -> None:
+        """Take a locked design; ``begin`` or ``resume`` comes next.
+
+        Args:
+            design: of the study.
+            schedule: who knows the arms.
+            append: returns when an event is on disk; raises TrialError when it cannot be.
+            rule: whether the study may stop, given the attempts of complete rounds.
+
+        """
+        self.phase = Phase.ARRANGE
+        self.attempts: list[Attempt] = []
+        self.may_stop = False
+        self._design = design
+        self._schedule = schedule
+        self._append = append
+        self._rule = rule
+        self._conditions = {condition.id: condition for condition in design.conditions}
+
+    @property
+    def current(self) -> Attempt:
+        """Return the attempt that is arranged, runs or is judged."""
+        return self.attempts[-1]
+
+    @property
+    def condition(self) -> Condition:
+        """Return how the scene of the current attempt is set up."""
+        return self._conditions[self.current.condition]
+
+    @property
+    def rounds(self) -> int:
+        """Return how many rounds are complete."""
+        return complete_rounds([self._schedule.slot(one.index) for one in self.attempts
+                                if one.counts], self._design)
+
+    def begin(self) -> None:
+        """Issue the first trial."""
+        self._issue(0, 0)
+
+    def resume(self, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Go on where a log ended; a trial that was running is to be judged, or left out."""
+        for kind, data in events:
+            self._apply(kind, data)
+        if not self.attempts:
+            self.begin()
+        elif self.phase is Phase.RUNNING:
+            self._tell('ended', {'code': self.current.code, 'reason': 'crash', 'stamp': 0.0})
+        elif self.phase is Phase.ARRANGE and self.current.judged:
+            self._go_on()
+
+    def take(self, verb: Verb, now: float) -> Reply:
+        """Do what somebody wants, or say why not.
+
+        Args:
+            verb: the wish.
+            now: node clock, [s].
+
+        Raises:
+            TrialError: the event could not be written; nothing has changed.
+
+        """
+        refusal = self._refusal(verb)
+        if refusal:
+            self._append('refused', {'verb': verb.name[:40], 'why': refusal,
+                                     'source': verb.source, 'who': verb.who})
+            return Reply(False, refusal)
+        code = verb.code or self.current.code
+        if verb.name == 'detect':
+            self._tell('detected', {'code': code, 'source': verb.source, 'success': verb.value})
+        elif verb.name == 'start':
+            self._tell('started', {'code': code, 'stamp': now, 'source': verb.source})
+        elif verb.name == 'stop':
+            self.end('stopped', now)
+        elif verb.name == 'undo':
+            return self._undo(verb)
+        elif verb.name == 'finish':
+            self._tell('finished', {'reason': 'as the rule allows'})
+        else:
+            return self._judge(verb, code)
+        return Reply(True, f'{verb.name}: trial {code}')
+
+    def end(self, reason: str, now: float) -> None:
+        """End the running trial: people stopped it, time was up, or something broke.
+
+        Args:
+            reason: one of ``END_REASONS``.
+            now: node clock, [s].
+
+        """
+        if reason not in END_REASONS:
+            raise ValueError(unknown('end of a trial', reason, END_REASONS))
+        if self.phase is Phase.RUNNING:
+            self._tell('ended', {'code': self.current.code, 'reason': reason, 'stamp': now})
+
+    def tick(self, now: float) -> bool:
+        """End a trial whose time is up; return whether it was."""
+        if self.phase is Phase.RUNNING and now - self.current.started >= self._design.timeout:
+            self.end('timeout', now)
+            return True
+        return False
+
+    def measure(self, code: str, values: Mapping[str, Any]) -> None:
+        """Keep what was measured in a trial: latency, memory, bag, pictures."""
+        self._tell('measured', {'code': code, 'values': dict(values)})
+
+    def token(self) -> str:
+        """Return the word for the policy of the current attempt."""
+        return self._schedule.token(self.current.index, self.current.attempt)
+
+    def _refusal(self, verb: Verb) -> str:
+        """Return why a verb is refused now, or ''."""
+        if verb.name not in VERBS:
+            return unknown('verb', verb.name[:40], VERBS)
+        allowed = {
+            'start': Phase.ARRANGE, 'stop': Phase.RUNNING,
+            'finish': Phase.ARRANGE}.get(verb.name, Phase.JUDGE)
+        if verb.name == 'detect':
+            return '' if self.phase in (Phase.RUNNING, Phase.JUDGE) else 'no trial is running'
+        meant = self._undoable() if verb.name == 'undo' else self.current
+        if meant is None:
+            return 'there is no verdict to take back before the next start'
+        if verb.code and verb.code != meant.code:
+            return f'this was meant for trial {verb.code[:20]}, which is not the current one'
+        if verb.name != 'undo' and self.phase is not allowed:
+            return f'{verb.name} is not possible now: the trial is to {_WORDS[self.phase]}'
+        if verb.name == 'finish' and not self.may_stop:
+            return 'the stopping rule does not allow to end the study yet'
+        return self._wrong_words(verb)
+
+    def _wrong_words(self, verb: Verb) -> str:
+        design = self._design
+        if verb.name == 'invalid' and verb.reason not in design.invalid_reasons:
+            return unknown('reason', verb.reason[:40], design.invalid_reasons)
+        if verb.name == 'failure' and verb.reason and verb.reason not in design.failure_reasons:
+            return unknown('reason', verb.reason[:40], design.failure_reasons)
+        stages = [stage.id for stage in design.rubric]
+        if verb.name == 'partial' and verb.stage not in stages:
+            return unknown('stage', verb.stage[:40], stages)
+        return ''
+
+    def _judge(self, verb: Verb, code: str) -> Reply:
+        stages = [stage.id for stage in self._design.rubric]
+        progress = {'success': 1.0, 'partial': 0.0, 'failure': 0.0, 'invalid': 0.0}[verb.name]
+        if verb.name == 'partial':
+            progress = (stages.index(verb.stage) + 1) / (len(stages) + 1)
+        self._tell('judged', {
+            'code': code, 'verdict': verb.name, 'stage': verb.stage, 'reason': verb.reason,
+            'progress': round(progress, 6), 'note': verb.note[:2000], 'source': verb.source,
+            'who': verb.who})
+        self._go_on()
+        return Reply(True, f'trial {code}: {verb.name}')
+
+    def _go_on(self) -> None:
+        """Issue the next trial: the same slot again after an invalid one, else the next one."""
+        last = self.current
+        if last.verdict == 'invalid':
+            self._issue(last.index, last.attempt + 1)
+            return
+        per_round = len(self._design.conditions) * len(self._design.arms)
+        if (last.index + 1) % per_round == 0:
+            counted = [one for one in self.attempts if one.counts]
+            allowed = self._rule(counted)
+            self._tell('look', {'rounds': self.rounds, 'may_stop': allowed})
+            if self.rounds == self._design.rounds > 0:
+                self._tell('finished', {'reason': 'horizon'})
+                return
+        self._issue(last.index + 1, 0)
+
+    def _issue(self, index: int, attempt: int) -> None:
+        slot = self._schedule.slot(index)
+        self._tell('issued', {
+            'code': str(len(self.attempts) + 1), 'index': index, 'attempt': attempt,
+            'condition': slot.condition, 'token': self._schedule.token(index, attempt)})
+
+    def _undoable(self) -> Attempt | None:
+        """Return the attempt whose verdict may be taken back: the last, until the next start."""
+        if self.phase not in (Phase.ARRANGE, Phase.FINISHED):
+            return None
+        return next((one for one in reversed(self.attempts) if one.judged), None)
+
+    def _undo(self, verb: Verb) -> Reply:
+        meant = self._undoable()
+        if meant is None:
+            raise ValueError('nothing to undo')
+        self._tell('undone', {'code': meant.code, 'source': verb.source, 'who': verb.who})
+        return Reply(True, f'the verdict of trial {meant.code} is taken back: judge it again')
+
+    def _tell(self, kind: str, data: Mapping[str, Any]) -> None:
+        self._append(kind, data)
+        self._apply(kind, data)
+
+    def _apply(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Change the state by one event; the only place that does."""
+        if kind == 'issued':
+            self.attempts.append(Attempt.issued(data))
+            self.phase = Phase.ARRANGE
+        elif kind == 'undone':
+            if not self.current.judged:
+                self.attempts.pop()  # the one that was only arranged; its code is given again
+            self.current.undo()
+            self.phase = Phase.JUDGE
+        elif kind in ('started', 'ended', 'judged', 'detected', 'measured'):
+            attempt = self._find(str(data['code']))
+            attempt.apply(kind, data)
+            self.phase = {'started': Phase.RUNNING, 'ended': Phase.JUDGE,
+                          'judged': Phase.ARRANGE}.get(kind, self.phase)
+        elif kind == 'look':
+            self.may_stop = bool(data['may_stop'])
+        elif kind == 'finished':
+            self.phase = Phase.FINISHED
+
+    def _find(self, code: str) -> Attempt:
+        for attempt in reversed(self.attempts):
+            if attempt.code == code:
+                return attempt
+        raise TrialError(f'the log speaks of trial {code!r}, which was never issued')
+
+
+_WORDS = {Phase.ARRANGE: 'be arranged and started', Phase.RUNNING: 'run until somebody stops it',
+          Phase.JUDGE: 'be judged', Phase.FINISHED: 'rest: the study is finished'}
+assert set(VERDICTS) <= set(VERBS)
