@@ -4,11 +4,13 @@ VENV ?= .venv
 PYTHON ?=
 SEEDS ?= 40
 WORKERS ?= 1
+TIMES ?= 20
+MINUTES ?= 30
 BIN := $(VENV)/bin
 export VENV PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint test bench evidence clean
+.PHONY: help setup demo lint test bench faults soak evidence clean
 
 help:  ## what there is (this text)
 	@echo 'vla_drop_ros: prune a VLA, run it on a robot safely, prove that it is no worse.'
@@ -32,10 +34,17 @@ test: lint  ## all that CI runs: lint, a short demo, every test
 	$(BIN)/vla_drop demo --quick --output output/demo_quick
 	$(BIN)/python -m pytest
 
-bench: setup  ## simulator and expert (SEEDS=500 for the whole), cost and gain of pruning, sizes
+bench: setup  ## simulator and expert (SEEDS=500: whole), pruning, sizes, the running system
 	$(BIN)/python bench/simulator.py --seeds $(SEEDS)
 	$(BIN)/python bench/pruning.py
 	$(BIN)/python bench/shapes.py
+	$(BIN)/python -m bench.runtime
+
+faults: setup  ## break a running cell in every way it must survive (TIMES=20 each: hours)
+	$(BIN)/python bench/faults.py --times $(TIMES) --document
+
+soak: setup  ## run a cell for MINUTES=30 with faults and swaps; what grows, what hangs
+	$(BIN)/python bench/soak.py --minutes $(MINUTES) --document
 
 evidence: setup  ## the papers' claims on the reference policy: hours, resumes (WORKERS=2)
 	$(BIN)/vla_drop evidence run --workers $(WORKERS)

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every command on the wire is held against; written without a look at the gate's code.
+
+All it knows are the numbers of the contract file. A command is judged a moment after it came, so
+that the measured pose that it may repeat has come too.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vla_drop_ros.types import FloatArray
+
+LENGTH_TOLERANCE = 1e-6  # [m]: numbers that went through a message and back
+SPEED_TOLERANCE = 1e-3   # share of the speed limit: stamps are whole nanoseconds
+REPEATED = 2e-6          # [m] within which a command repeats a measured pose: a hold
+SETTLING = 0.25          # [s] after which everything that belongs to a command has been heard
+MEMORY = 5.0             # [s] of measured poses that a hold may repeat
+LONGEST_GAP = 1.0        # [s] between two commands that still is a slow tick, not a clock jump
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The limits of a contract file.
+
+    Attributes:
+        frame: of every command.
+        low: corner of the workspace, [m], shape (3,).
+        high: the other corner.
+        speed: of the commanded target, [m/s].
+        step: largest jump, [m].
+        period: of the commands, [s].
+        width: range of the gripper, [m].
+
+    """
+
+    frame: str
+    low: FloatArray
+    high: FloatArray
+    speed: float
+    step: float
+    period: float
+    width: tuple[float, float]
+
+    @classmethod
+    def read(cls, contract: Mapping[str, Any]) -> 'Numbers':
+        """Take them from the YAML of a robot that is commanded in poses."""
+        limits = contract['limits']
+        box = np.array([limits['workspace'][axis] for axis in 'xyz'], dtype=float)
+        low, high = limits['gripper_width']
+        return cls(contract['frames']['base'], box[:, 0], box[:, 1], limits['linear_velocity'],
+                   limits['step'], 1.0 / contract['control_rate'], (low, high))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Where something was: monotonic wall time [s], header stamp [s], position [m] shape (3,)."""
+
+    wall: float
+    stamp: float
+    position: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A command that may not be: when (monotonic, [s]), which rule, and the numbers."""
+
+    wall: float
+    rule: str
+    text: str
+
+
+@dataclass
+class CommandWatch:
+    """Judges commands; keeps what it heard.
+
+    Attributes:
+        numbers: the limits.
+        commands: arm commands.
+        poses: measured poses as the gate hears them.
+        truth: measured poses as the robot publishes them.
+        violations: what was found.
+        silence: why nothing may be commanded now; '' where commands are expected.
+
+    """
+
+    numbers: Numbers
+    commands: list[Sample] = field(default_factory=list)
+    poses: deque[Sample] = field(default_factory=lambda: deque(maxlen=2000))
+    truth: deque[Sample] = field(default_factory=lambda: deque(maxlen=20000))
+    violations: list[Violation] = field(default_factory=list)
+    silence: str = ''
+    _carried: bool = False
+    _last: Sample | None = None
+    _pending: deque[tuple[Sample, bool]] = field(default_factory=deque)
+
+    def carry(self, carried: bool) -> None:
+        """Say that something else than the commands moves the arm: a new scene."""
+        self._carried = carried
+
+    def restarted(self) -> None:
+        """Say that the commander begins anew: its first command has no predecessor."""
+        self._pending.clear()
+        self._last = None
+
+    def command(self, wall: float, stamp: float, frame: str, position: Sequence[float],
+                quaternion: Sequence[float]) -> None:
+        """Take an arm command; its numbers are judged now, its motion by ``settle``."""
+        here, turn = np.array(position, dtype=float), np.array(quaternion, dtype=float)
+        if self.silence:
+            self._note(wall, 'silence', f'a command {self.silence}')
+        if frame != self.numbers.frame:
+            self._note(wall, 'frame', f'frame {frame!r}, not {self.numbers.frame!r}')
+        if stamp <= 0.0:
+            self._note(wall, 'stamp', f'stamp {stamp:.3f}')
+        if not np.isfinite(here).all() or not np.isfinite(turn).all():
+            self._note(wall, 'finite', f'position {here}, orientation {turn}')
+            return
+        if float(np.linalg.norm(here)) < LENGTH_TOLERANCE:
+            self._note(wall, 'zeros', 'the pose of zeros')
+        if abs(float(np.linalg.norm(turn)) - 1.0) > 1e-3:
+            self._note(wall, 'unit', f'orientation {turn} is no unit quaternion')
+        sample = Sample(wall, stamp, here)
+        self.commands.append(sample)
+        self._pending.append((sample, self._carried))
+
+    def width(self, wall: float, values: Sequence[float]) -> None:
+        """Take a gripper command."""
+        low, high = self.numbers.width
+        if self.silence:
+            self._note(wall, 'silence', f'a gripper command {self.silence}')
+        if len(values) != 1 or not low - LENGTH_TOLERANCE <= values[0] <= high + LENGTH_TOLERANCE:
+            self._note(wall, 'gripper', f'width {list(values)}, allowed {low} to {high} m')
+
+    def settle(self, wall: float) -> None:
+        """Judge the motion of the commands that came ``SETTLING`` before ``wall`` [s]."""
+        while self._pending and wall - self._pending[0][0].wall >= SETTLING:
+            sample, carried = self._pending.popleft()
+            self._judge(sample, carried)
+            self._last = sample
+
+    def _judge(self, sample: Sample, carried: bool) -> None:
+        numbers, held = self.numbers, self.repeats_measured(sample)
+        outside = self._outside(sample.position)
+        if outside > LENGTH_TOLERANCE and not held:
+            self._note(sample.wall, 'workspace', f'{1000 * outside:.2f} mm outside')
+        if self._last is None:
+            self._judge_first(sample, held)
+            return
+        jump = float(np.linalg.norm(sample.position - self._last.position))
+        if carried:
+            if not held and jump > LENGTH_TOLERANCE:
+                self._note(sample.wall, 'carried', f'moved {1000 * jump:.1f} mm while '
+                           f'paused; {self._nearest(sample)}')
+            return
+        if jump > numbers.step + LENGTH_TOLERANCE:
+            self._note(sample.wall, 'step', f'jump of {1000 * jump:.2f} mm, allowed '
+                       f'{1000 * numbers.step:.1f}')
+        gap = sample.stamp - self._last.stamp
+        if not 0.0 <= gap <= LONGEST_GAP:
+            gap = numbers.period  # the clock jumped, which earns no motion
+        allowed = numbers.speed * gap * (1.0 + SPEED_TOLERANCE) + LENGTH_TOLERANCE
+        if jump > allowed and not held:
+            self._note(sample.wall, 'speed', f'{1000 * jump:.2f} mm in {1000 * gap:.0f} ms, '
+                       f'allowed {1000 * allowed:.2f}; {self._nearest(sample)}')
+
+    def _judge_first(self, sample: Sample, held: bool) -> None:
+        """Hold the first command of a commander against the arm: it begins where that is."""
+        before = [one.position for one in self.poses if one.wall <= sample.wall]
+        if held or not before:
+            return
+        away = float(np.linalg.norm(sample.position - before[-1]))
+        allowed = self.numbers.speed * self.numbers.period + LENGTH_TOLERANCE
+        if away > allowed:
+            self._note(sample.wall, 'begin', f'begins {1000 * away:.1f} mm from the measured '
+                       f'pose, allowed {1000 * allowed:.1f}')
+
+    def repeats_measured(self, sample: Sample) -> bool:
+        """Say whether a command is a pose that was measured shortly before: a hold."""
+        return self._from_measured(sample) < REPEATED
+
+    def _from_measured(self, sample: Sample) -> float:
+        """Return how far the nearest recent measurement lies from a command, [m]."""
+        near = [one.position for heard in (self.poses, self.truth) for one in reversed(heard)
+                if -SETTLING <= sample.wall - one.wall <= MEMORY]
+        if not near:
+            return np.inf
+        return float(np.abs(np.array(near) - sample.position).max(axis=1).min())
+
+    def _outside(self, position: FloatArray) -> float:
+        """Return by how much a position leaves the box, [m]; an arm outside may stay there."""
+        numbers = self.numbers
+        low, high = numbers.low, numbers.high
+        if self.poses:  # an arm that is outside already may go inwards from there
+            low = np.minimum(low, self.poses[-1].position)
+            high = np.maximum(high, self.poses[-1].position)
+        return float(np.maximum(low - position, position - high).max())
+
+    def _nearest(self, sample: Sample) -> str:
+        late = min((abs(sample.wall - one.wall) for one in self.poses), default=np.inf)
+        return (f'nearest measured pose {1000 * self._from_measured(sample):.3f} mm away, last '
+                f'one heard {1000 * late:.0f} ms from it')
+
+    def _note(self, wall: float, rule: str, text: str) -> None:
+        self.violations.append(Violation(wall, rule, text))
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """What commands and arm did after a fault.
+
+    Attributes:
+        commands: how many came.
+        stop_wall: from the fault to the last command that differs from the one before, wall [s].
+        stop_node: the same by the stamps of the commands, [s].
+        held_wall: from the fault to the first command that stands still or repeats a measured
+            pose, wall [s]; infinite without one.
+        last_wall: from the fault to the last command of all, [s]; 0 without one.
+        commanded: largest distance of a command from the last one before the fault, [m].
+        physical: largest distance of the arm from where it was at the fault, [m].
+        before: speed of the commanded target in the moment before the fault, [m/s].
+
+    """
+
+    commands: int
+    stop_wall: float
+    stop_node: float
+    held_wall: float
+    last_wall: float
+    commanded: float
+    physical: float
+    before: float
+
+
+def reaction(watch: CommandWatch, wall: float, node: float, until: float) -> Reaction:
+    """Return what happened between a fault at ``wall`` (node time ``node``) and ``until``, [s]."""
+    before = [one for one in watch.commands if one.wall <= wall]
+    after = [one for one in watch.commands if wall < one.wall <= until]
+    stop_wall = stop_node = commanded = 0.0
+    held_wall = np.inf
+    last = before[-1] if before else None
+    start = last
+    for one in after:
+        if last is None or float(np.linalg.norm(one.position - last.position)) > REPEATED:
+            stop_wall, stop_node = one.wall - wall, one.stamp - node
+        if held_wall == np.inf and (stop_wall != one.wall - wall or watch.repeats_measured(one)):
+            held_wall = one.wall - wall
+        if start is not None:
+            commanded = max(commanded, float(np.linalg.norm(one.position - start.position)))
+        last = one
+    speed = 0.0
+    if len(before) > 4 and before[-1].stamp > before[-5].stamp:
+        speed = float(np.linalg.norm(before[-1].position - before[-5].position)) / (
+            before[-1].stamp - before[-5].stamp)
+    return Reaction(
+        len(after), stop_wall, stop_node, held_wall, after[-1].wall - wall if after else 0.0,
+        commanded, _spread(watch.truth, wall, until), speed)
+
+
+def _spread(truth: Sequence[Sample] | deque[Sample], wall: float, until: float) -> float:
+    """Return how far the arm came from where it was at ``wall``, [m]."""
+    start = next((one for one in reversed(truth) if one.wall <= wall), None)
+    if start is None:
+        return 0.0
+    return max((float(np.linalg.norm(one.position - start.position)) for one in truth
+                if wall < one.wall <= until), default=0.0)
