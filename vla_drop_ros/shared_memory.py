@@ -4,6 +4,9 @@
 Every segment ``NAME`` in use has a lock file ``NAME_el`` (or ``NAME_sl`` for shared locks) that
 its owner keeps locked with flock(2). A lock that is absent or can be taken has no living owner:
 the kernel drops the locks of a process that dies, however it dies.
+
+Ports (``fastrtps_portN``) are left alone: they are small, the next participant takes them over,
+and even a look at their lock can make that one fail to open the port, so that it hears nothing.
 """
 
 import fcntl
@@ -46,6 +49,8 @@ def leaked_files(folder: Path, settling_time: float) -> list[Path]:
     """Return the files of the segments whose owner is dead, see ``remove_leaked_segments``."""
     found: dict[Path, None] = {}
     for path in sorted(folder.glob('fastrtps_*')):
+        if path.name.startswith('fastrtps_port'):
+            continue
         try:
             if time.time() - path.stat().st_mtime >= settling_time:
                 found.update(dict.fromkeys(_unowned_files(

@@ -389,3 +389,26 @@ def test_joint_state_without_a_commanded_joint_is_counted() -> None:
     gate.add_joints(100.0, {'a': 0.0})
     assert gate.tick(100.0).reason == 'no action chunk' or gate.tick(100.0).command is None
     assert sum(count for key, count in gate.counters.items() if 'joints refused' in key) == 1
+
+
+def test_a_clock_set_back_holds_and_then_goes_on(bench: Bench) -> None:
+    """A simulator that starts again from 0 stops the arm once; the next fresh chunk moves it."""
+    bench.gate.offer(chunk(bench.now, steps=30), bench.now)
+    bench.tick(3)
+    old, bench.now = bench.now, 5.0
+    assert bench.tick().mode is Mode.HOLDING
+    assert 'future' in str(bench.gate.offer(chunk(old), bench.now))
+    bench.tick()
+    assert bench.gate.offer(chunk(bench.now), bench.now) is None
+    assert bench.tick().mode is Mode.EXECUTING
+
+
+def test_one_pose_of_the_future_is_forgotten_with_the_next_good_one(bench: Bench) -> None:
+    """A single wrong stamp holds the arm as long as it is the newest, and no longer."""
+    bench.gate.add_pose(bench.now + 10.0, HOME, UP, 'base_link')
+    bench.reports = False
+    assert 'future' in bench.tick().reason
+    bench.reports = True
+    bench.tick()
+    assert bench.gate.offer(chunk(bench.now), bench.now) is None
+    assert bench.tick().mode is Mode.EXECUTING

@@ -149,3 +149,12 @@ def test_what_is_no_instruction_stops_the_old_one() -> None:
     assert 'control character' in bench.replanner.waiting == f'paused: {bench.replanner.refused}'
     bench.replanner.instruct('go')
     assert bench.run(0.1) and not bench.replanner.refused
+
+
+def test_a_clock_set_back_is_no_reason_to_wait() -> None:
+    """After a restart of the simulator the policy is asked at once, not when time has caught up."""
+    bench = Bench()
+    bench.replanner.instruct('go')
+    assert bench.run(0.5)
+    bench.now = 1.0
+    assert bench.run(0.5)

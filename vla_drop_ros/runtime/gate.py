@@ -129,7 +129,7 @@ class CommandGate:
         self._poses = PoseHistory(POSE_HISTORY)
         self._active = False
         self._enabled = False
-        self._oldest_stamp = -np.inf
+        self._oldest_stamp = self._newest_tick = -np.inf
         self._heartbeat: float | None = None
         self._timed_stamp: float | None = None
         self._last: Commanded | None = None
@@ -146,6 +146,7 @@ class CommandGate:
         self._enabled = self._contract.interlock == 'none'
         self._last = self._hold = self._last_tick = self._orientation = None
         self._moving_since = self._heartbeat = None
+        self._newest_tick = -np.inf
         self._pause_reason = ''
         self._schedule.clear()
 
@@ -217,6 +218,7 @@ class CommandGate:
         """Decide what to command at ``now`` [s]."""
         if not self._active:
             return Decision(Mode.INACTIVE, '', None)
+        self._notice_clock(now)
         fault = self._fault(now)
         target = self._schedule.target(now)
         measured = self._poses.newest
@@ -235,6 +237,14 @@ class CommandGate:
         if released:
             self._oldest_stamp = max(self._oldest_stamp, now)
         return released, message
+
+    def _notice_clock(self, now: float) -> None:
+        """Forget what was stamped by a clock that has been set back since."""
+        if now < self._newest_tick - CLOCK_TOLERANCE:
+            self._schedule.clear()
+            self._oldest_stamp = now
+            self.counters['clock set back'] += 1
+        self._newest_tick = now
 
     def _fault(self, now: float) -> str | None:
         if self.estop.latched:

@@ -35,6 +35,10 @@ def interpolate(start: Pose, end: Pose, share: float) -> Pose:
                 rotation.turned(start.quaternion, end.quaternion, share))
 
 
+SET_BACK = 1.0
+"""A stamp that much older than the newest is of a clock that was set back, [s]."""
+
+
 class PoseHistory:
     """Recent measured poses, newest last; stamps strictly increase."""
 
@@ -44,9 +48,15 @@ class PoseHistory:
         self._entries: deque[tuple[float, Pose]] = deque()
 
     def add(self, stamp: float, pose: Pose) -> str | None:
-        """Store a pose; return why it was refused, or None."""
+        """Store a pose; return why it was refused, or None.
+
+        One that is much older than the newest begins the history anew: the clock was set back, or
+        the newest was stamped by mistake; either way what is measured now is the truth.
+        """
         if not pose.is_finite:
             return 'pose is not finite'
+        if self._entries and stamp < self._entries[-1][0] - SET_BACK:
+            self._entries.clear()
         if self._entries and stamp <= self._entries[-1][0]:
             return 'pose is not newer than the last one'
         self._entries.append((stamp, pose))

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from vla_drop_ros.runtime.instruction import instruction_fault
 from vla_drop_ros.runtime.observation_sync import ObservationSync, reads_joints, Snapshot
+from vla_drop_ros.runtime.pose import SET_BACK
 from vla_drop_ros.types import ActionSpec
 
 Payload = TypeVar('Payload')
@@ -115,6 +116,8 @@ class Replanner(Generic[Payload]):
                 state_names: Iterable[str]) -> Request[Payload] | None:
         """Return the request that is due at ``now`` [s], or None."""
         period = self._period or spec.executed_steps * spec.period
+        if now < self._last_stamp - SET_BACK:
+            self.restart()
         # Of capture time: by the time of asking, old images would make the policy ask too early.
         due = max(self._last_stamp + EARLY * period, self._not_before)
         if not self._instruction or now < due:

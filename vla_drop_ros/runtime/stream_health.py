@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from vla_drop_ros.runtime.pose import SET_BACK
 from vla_drop_ros.types import FloatArray
 
 FROZEN_FRAMES = 3
@@ -32,8 +33,6 @@ FROZEN_TRAVEL = 0.10
 FROZEN_TURN = 0.5
 """The same without a measured pose: change of the commanded joints, Euclidean, [rad or m]."""
 SAMPLES = 4096
-SET_BACK = 1.0
-"""A stamp that much older than the newest is of a clock that was set back, [s]."""
 GAPS_KEPT = 32
 GAPS_NEEDED = 16
 """Gaps that are seen before the period is known."""
