@@ -152,7 +152,7 @@ def test_what_is_no_instruction_stops_the_old_one() -> None:
 
 
 def test_a_clock_set_back_is_no_reason_to_wait() -> None:
-    """After a restart of the simulator the policy is asked at once, not when time has caught up."""
+    """After a simulator restart the policy is asked at once, not when time has caught up."""
     bench = Bench()
     bench.replanner.instruct('go')
     assert bench.run(0.5)
