@@ -30,7 +30,7 @@ def shared_files() -> list[tuple[str, list[str]]]:
 
 setup(
     name=PACKAGE,
-    version='0.3.0',
+    version='0.4.0',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
     package_data={'': ['py.typed', '*.xml', '*.yaml', '*.html', '*.json']},
     data_files=[
