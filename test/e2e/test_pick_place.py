@@ -18,11 +18,11 @@ import pytest
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros.bringup import build
-from vla_drop_ros.nodes.messages import chunk_message
+from vla_drop_ros.nodes.messages import chunk_message, header
 from vla_drop_ros.nodes.qos import COMMAND, LATCHED, STATE
 from vla_drop_ros.runtime.robot_inputs import pose_values, seconds
 from vla_drop_ros.shared_memory import FOLDER
@@ -88,6 +88,7 @@ class Listener:
         self._stamp = 0.0
         self._chunks = self.node.create_publisher(
             JointTrajectory, 'policy_node/action_chunk', COMMAND)
+        self._life = self.node.create_publisher(Header, 'policy_node/heartbeat', COMMAND)
         for kind, topic, callback, qos in (
                 (PoseStamped, 'target_pose', self._on_target, COMMAND),
                 (PoseStamped, 'ee_pose', self._on_pose, STATE),
@@ -105,6 +106,7 @@ class Listener:
         """Do the policy's part: ask for motion to the side, from the pose measured last."""
         actions = np.tile([0.0, 0.005, 0.0], (SPEC.chunk_length, 1))
         if self.measured:
+            self._life.publish(header(self._stamp, ''))
             self._chunks.publish(chunk_message(ActionChunk(self._stamp, actions, SPEC)))
 
     def until(self, condition: Callable[[], Any], limit: float = 180.0,
@@ -115,7 +117,7 @@ class Listener:
             assert time.monotonic() < end, f'did not happen in time; gate: {self.states}'
             self.executor.spin_once(timeout_sec=0.05)
             turn += 1
-            if drive and turn % 20 == 0:
+            if drive and turn % 10 == 0:
                 self.drive()
 
     def close(self) -> None:

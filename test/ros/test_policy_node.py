@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from rclpy.parameter import Parameter
+from std_msgs.msg import String
 
+from vla_drop_ros.nodes.qos import STATUS
 from vla_drop_ros.runtime.robot_inputs import seconds
 
 pytestmark = pytest.mark.ros
@@ -36,6 +38,20 @@ def test_instruction_makes_chunks(make: Callable[..., Any]) -> None:
     assert seen.instruction == 'put the red cube in the left bin'
     assert 0.0 < bench.seen['policy_node/latency'][-1].data < 5.0
     assert bench.seen['policy_node/checkpoint'][-1].data == 'a'
+
+
+def test_an_instruction_counts_once_whatever_its_durability(make: Callable[..., Any]) -> None:
+    """Volatile publishers are heard too, and a latched one begins one episode, not two."""
+    bench = make()
+    volatile = bench.node.create_publisher(String, 'instruction', STATUS)
+    bench.until(lambda: volatile.get_subscription_count())
+    episode = bench.policy._replanner.episode  # noqa: SLF001 - what must not count twice
+    volatile.publish(String(data='left'))
+    bench.until(lambda: bench.moves)
+    assert bench.policies['a'].observations[-1].instruction == 'left'
+    bench.instruct('right')
+    bench.until(lambda: bench.policies['a'].observations[-1].instruction == 'right')
+    assert bench.policy._replanner.episode == episode + 2  # noqa: SLF001
 
 
 def test_nothing_is_published_without_an_instruction(make: Callable[..., Any]) -> None:

@@ -9,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
+from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
@@ -18,7 +19,7 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros.contract_file import load_contract
-from vla_drop_ros.nodes.command_adapters import CommandAdapter, create_adapter
+from vla_drop_ros.nodes.command_adapters import CommandAdapter, create_adapter, FLUSH_TIMEOUT
 from vla_drop_ros.nodes.managed_node import ManagedNode
 from vla_drop_ros.nodes.messages import (
     clock_seconds,
@@ -116,6 +117,7 @@ class CommandGateNode(ManagedNode):
         if not self._dry_run:
             self._adapter.end()
         self._report(Decision(Mode.INACTIVE, '', None))
+        self._state.wait_for_all_acked(Duration(seconds=FLUSH_TIMEOUT))  # the process may end now
 
     def _inputs(self) -> list[tuple[type, str, Callable[..., None], QoSProfile]]:
         measured = self._contract.measured.topic

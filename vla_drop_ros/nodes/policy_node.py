@@ -26,7 +26,7 @@ from vla_drop_ros.nodes.messages import clock_seconds, header, pause_message, ti
 from vla_drop_ros.nodes.parameters import declare
 from vla_drop_ros.nodes.policy_report import PolicyReport
 from vla_drop_ros.nodes.policy_settings import admit, Check, PolicyParameters, resident_policies
-from vla_drop_ros.nodes.policy_streams import robot_inputs, robot_streams
+from vla_drop_ros.nodes.policy_streams import hear_instructions, robot_inputs, robot_streams
 from vla_drop_ros.nodes.process import run_node
 from vla_drop_ros.nodes.qos import COMMAND, LATCHED, STATUS
 from vla_drop_ros.robot_contract import RobotContract
@@ -76,11 +76,11 @@ class PolicyNode(ManagedNode):
         self._worker = PolicyWorker(self._load, self._observe, self)
         self._worker.request_load(path)
         self.get_logger().info(f'loading checkpoint {path!r}')
-        for message, topic, callback, qos in (
-                *robot_streams(contract, self._inputs, self._execution),
-                (String, 'instruction', self._on_instruction, LATCHED)):
+        for message, topic, callback, qos in robot_streams(
+                contract, self._inputs, self._execution):
             self.own(self.destroy_subscription,
                      self.create_subscription(message, topic, callback, qos))
+        hear_instructions(self, self._on_instruction)
         self._chunks = self.own_lifecycle_publisher(JointTrajectory, '~/action_chunk', COMMAND)
         self._heartbeats = self.own_lifecycle_publisher(Header, '~/heartbeat', COMMAND)
         self._latencies = self.own_lifecycle_publisher(Float64, '~/latency', STATUS)

@@ -10,6 +10,7 @@ from vla_drop_ros.types import FloatArray
 
 SERVO_PERIOD = 0.02
 SERVO_SPEED = 0.6    # largest speed of the commanded point, [m/s]
+JOINT_SPEED = 3.0    # [rad/s]; useful motion needs 2.6, at the edge of reach the arm would whip
 _DOWN = mink.SO3(np.array([0.0, 1.0, 0.0, 0.0]))
 
 
@@ -24,7 +25,9 @@ class ArmServo:
                                     lm_damping=1e-4)
         self._posture = mink.PostureTask(self._model, cost=1e-3)
         self._posture.set_target(np.concatenate([HOME, [0.04, 0.04]]))
-        self._limits = [mink.ConfigurationLimit(self._model)]
+        speeds = {self._model.joint(joint).name: JOINT_SPEED for joint in range(7)}
+        self._limits = [mink.ConfigurationLimit(self._model),
+                        mink.VelocityLimit(self._model, speeds)]
         self.point = np.zeros(3)
         self.solve(np.array([0.42, 0.0, 0.25]))
 
