@@ -40,7 +40,7 @@ bench: setup  ## simulator and expert (SEEDS=500: whole), pruning, sizes, the ru
 	$(BIN)/python bench/shapes.py
 	$(BIN)/python -m bench.runtime
 
-faults: setup  ## break a running cell in every way it must survive (TIMES=20 each: hours)
+faults: setup  ## break a running cell in every way it must survive (TIMES=20 each: an hour)
 	$(BIN)/python bench/faults.py --times $(TIMES) --document
 
 soak: setup  ## run a cell for MINUTES=30 with faults and swaps; what grows, what hangs

@@ -6,9 +6,8 @@ Robot, gate and policy run as the processes that they are on a robot, on the sim
 the gate's interlock on. A listener that shares no code with the gate judges every command. What a
 fault has to lead to, within which time and why so, stands in bench/drill/faults.py.
 
-  python bench/faults.py                       every fault 20 times: hours become minutes only
-                                               with fewer; the table tells n
-  python bench/faults.py --times 1             every fault once: about four minutes
+  python bench/faults.py                       every fault 20 times: about an hour
+  python bench/faults.py --times 1             every fault once: about three minutes
   python bench/faults.py --only e-stop --only 'gate killed' --times 50
   python bench/faults.py --list
 """
@@ -30,7 +29,7 @@ if str(ROOT) not in sys.path:  # run as a file, not as a module
 
 from bench.drill import report  # noqa: E402
 from bench.drill.cell import Cell  # noqa: E402
-from bench.drill.faults import Fault, FAULTS  # noqa: E402
+from bench.drill.faults import Expected, Fault, FAULTS  # noqa: E402
 from bench.drill.trial import run_trial, Trial  # noqa: E402
 from vla_drop_ros.errors import VlaDropError  # noqa: E402
 from vla_drop_ros.preflight import private_domain  # noqa: E402
@@ -99,8 +98,10 @@ class Drill:
             self.trials.append(trial)
             wrong = ''.join(f'\n{"":9}FAIL {text}'
                             for text in (*trial.problems, *trial.violations))
-            self._tell(f'{fault.name} ({turn}): {1000 * trial.stop:.0f} ms, bound '
-                       f'{1000 * trial.bound:.0f}, arm {1000 * trial.physical:.0f} mm{wrong}')
+            stop = 'within limits' if fault.expected == Expected.LIMITS else (
+                f'stopped after {1000 * trial.stop:.0f} ms, bound {1000 * trial.bound:.0f}')
+            self._tell(f'{fault.name} ({turn}): {stop}; arm moved '
+                       f'{1000 * trial.physical:.0f} mm{wrong}')
             recovered = trial.recovery is not None
             now = cell.status()
             if not fault.name.startswith(('clock', 'robot killed')):

@@ -106,6 +106,9 @@ STOPS, LATCHES, LIMITS = Expected.STOPS, Expected.LATCHES, Expected.LIMITS
 ONE_TICK: Bound = (lambda t: t.tick, 'seen at the next tick of the gate')
 CAMERA: Bound = (lambda t: t.camera + 2 * t.tick,
                  'max_age of the camera, a tick of the policy, a tick of the gate')
+FROZEN: Bound = (lambda t: CAMERA_PERIOD + t.camera + 2 * t.tick,
+                 'the next image is the one that stays, max_age of the camera, a tick of the '
+                 'policy, a tick of the gate')
 CHANGED: Bound = (lambda t: CAMERA_PERIOD + 2 * t.tick,
                   'the next image shows it, a tick of the policy, a tick of the gate')
 JOINTS: Bound = (lambda t: t.joints + 2 * t.tick,
@@ -133,7 +136,7 @@ def _inference(name: str, expected: Expected, bound: Bound) -> Fault:
 
 FAULTS: tuple[Fault, ...] = (
     _stream('camera stops', 'stop', STOPS, CAMERA, 'camera'),
-    _stream('camera freezes, stamp too', 'freeze', STOPS, CAMERA, 'camera'),
+    _stream('camera freezes, stamp too', 'freeze', STOPS, FROZEN, 'camera'),
     _stream('camera freezes, fresh stamps', 'freeze_fresh', LIMITS, WATCHED, 'camera'),
     _stream('camera lags 1 s', 'lag', STOPS, CAMERA, 'camera'),
     _stream('camera doubles its size', 'resize', STOPS, CHANGED, 'camera'),

@@ -18,9 +18,9 @@ from bench.drill.trial import Trial
 from vla_drop_ros.errors import VlaDropError
 
 COLUMNS = ('fault', 'n', 'has to', 'clock', 'stop p50 [ms]', 'max', 'bound', 'target moved [mm]',
-           'arm moved [mm]', 'back', 'violations', 'verdict')
+           'arm moved [mm]', 'arm speed [m/s]', 'back', 'violations', 'verdict')
 CLOCKS = {'stop_node': 'node', 'stop_wall': 'wall', 'held_wall': 'wall', 'last_wall': 'wall'}
-NUMERIC = COLUMNS[4:9]
+NUMERIC = COLUMNS[4:10]
 
 
 def rows(trials: Sequence[Trial]) -> list[tuple[str, ...]]:
@@ -44,7 +44,8 @@ def _row(fault: Fault, own: Sequence[Trial]) -> tuple[str, ...]:
         f'{1000 * own[0].bound:.0f}' if timed else '-',
         f'{1000 * max(trial.commanded for trial in own):.0f}',
         f'{1000 * max(trial.physical for trial in own):.0f}',
-        f'{len(back)}/{len(own)}', str(sum(len(trial.violations) for trial in own)),
+        f'{max(trial.fastest for trial in own):.2f}', f'{len(back)}/{len(own)}',
+        str(sum(len(trial.violations) for trial in own)),
         'pass' if all(trial.passed for trial in own) else 'FAIL')
 
 

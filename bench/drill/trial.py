@@ -19,6 +19,7 @@ LATEST = 1.2          # [s] after the first motion at which a fault comes
 AFTER = 0.4           # [s] that is watched beyond the bound
 LATCHED = 1.0         # [s] for which a latch is watched after the fault has gone
 ATTEMPTS = 4          # scenes that are tried until the arm moves
+CATCHING_UP = 2.0     # times the speed limit of its target is what the arm may reach behind it
 SLOWEST = 4.0         # wall seconds a node second: beyond, the machine is too busy for a drill
 
 
@@ -33,6 +34,7 @@ class Trial:
         stop: time to stop, [s]; what clock it is in says the fault.
         commanded: largest distance of a command from the last one before the fault, [m].
         physical: largest distance of the arm from where it was, [m].
+        fastest: largest speed of the arm meanwhile, [m/s].
         before: speed of the commanded target at the fault, [m/s].
         recovery: wall time from the end of the fault to motion, [s]; None: it did not recover.
         states: what the gate said meanwhile.
@@ -47,6 +49,7 @@ class Trial:
     stop: float = 0.0
     commanded: float = 0.0
     physical: float = 0.0
+    fastest: float = 0.0
     before: float = 0.0
     recovery: float | None = None
     states: list[str] = field(default_factory=list)
@@ -87,17 +90,17 @@ def run_trial(cell: Cell, fault: Fault, rng: np.random.Generator) -> Trial:
     except VlaDropError as error:
         trial.problems.append(f'did not recover: {error}')
     time.sleep(SETTLING)
-    trial.violations = _named(cell.listener(violations=began)['found'], wall)
+    trial.violations = named(cell.listener(violations=began)['found'], wall)
     return trial
 
 
-def _named(found: list[dict[str, Any]], wall: float) -> list[str]:
-    """Return one line per broken rule: the first time, and how often."""
+def named(found: list[dict[str, Any]], wall: float) -> list[str]:
+    """Return a line per broken rule: the first time, counted from ``wall`` [s], and how often."""
     counts = Counter(one['rule'] for one in found)
     lines = []
     for rule, count in counts.items():
         one = next(one for one in found if one['rule'] == rule)
-        lines.append(f'{rule}: {one["text"]} ({one["wall"] - wall:+.2f} s from the fault)'
+        lines.append(f'{rule}: {one["text"]} ({one["wall"] - wall:+.2f} s)'
                      + (f', and {count - 1} times more' if count > 1 else ''))
     return lines
 
@@ -135,12 +138,15 @@ def _measure(cell: Cell, fault: Fault, trial: Trial, wall: float, tick: float) -
     found = cell.listener(reaction=wall, until=time.monotonic())
     trial.stop, trial.states = max(0.0, found[fault.measure]), found['states']
     trial.commanded, trial.physical = found['commanded'], found['physical']
-    trial.before = found['before']
+    trial.fastest, trial.before = found['fastest'], found['before']
+    limits = cell.contract['limits']
+    if trial.fastest > CATCHING_UP * limits['linear_velocity']:
+        trial.problems.append(f'the arm reached {trial.fastest:.2f} m/s, bound '
+                              f'{CATCHING_UP * limits["linear_velocity"]:.2f} m/s')
     if fault.expected == Expected.LIMITS:
         return
     if trial.stop > trial.bound:
         trial.problems.append(f'stopped after {trial.stop:.3f} s, bound {trial.bound:.3f} s')
-    limits = cell.contract['limits']
     reach = limits['linear_velocity'] * trial.bound + limits['step']
     if trial.commanded > reach:
         trial.problems.append(f'commanded {trial.commanded:.3f} m away, bound {reach:.3f} m')

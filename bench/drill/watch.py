@@ -18,6 +18,7 @@ LENGTH_TOLERANCE = 1e-6  # [m]: numbers that went through a message and back
 SPEED_TOLERANCE = 1e-3   # share of the speed limit: stamps are whole nanoseconds
 REPEATED = 2e-6          # [m] within which a command repeats a measured pose: a hold
 SETTLING = 0.25          # [s] after which everything that belongs to a command has been heard
+SPEED_WINDOW = 0.1       # [s] over which the speed of the arm is taken
 MEMORY = 5.0             # [s] of measured poses that a hold may repeat
 LONGEST_GAP = 1.0        # [s] between two commands that still is a slow tick, not a clock jump
 
@@ -34,6 +35,7 @@ class Numbers:
         step: largest jump, [m].
         period: of the commands, [s].
         width: range of the gripper, [m].
+        pose_age: oldest measured pose that may be used, [s].
 
     """
 
@@ -44,6 +46,7 @@ class Numbers:
     step: float
     period: float
     width: tuple[float, float]
+    pose_age: float
 
     @classmethod
     def read(cls, contract: Mapping[str, Any]) -> 'Numbers':
@@ -52,7 +55,8 @@ class Numbers:
         box = np.array([limits['workspace'][axis] for axis in 'xyz'], dtype=float)
         low, high = limits['gripper_width']
         return cls(contract['frames']['base'], box[:, 0], box[:, 1], limits['linear_velocity'],
-                   limits['step'], 1.0 / contract['control_rate'], (low, high))
+                   limits['step'], 1.0 / contract['control_rate'], (low, high),
+                   contract['state']['pose']['max_age'])
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +160,9 @@ class CommandWatch:
                 self._note(sample.wall, 'carried', f'moved {1000 * jump:.1f} mm while '
                            f'paused; {self._nearest(sample)}')
             return
-        if jump > numbers.step + LENGTH_TOLERANCE:
+        if jump > numbers.step + LENGTH_TOLERANCE and not (held and self._is_fresh(sample)):
             self._note(sample.wall, 'step', f'jump of {1000 * jump:.2f} mm, allowed '
-                       f'{1000 * numbers.step:.1f}')
+                       f'{1000 * numbers.step:.1f}; {self._nearest(sample)}')
         gap = sample.stamp - self._last.stamp
         if not 0.0 <= gap <= LONGEST_GAP:
             gap = numbers.period  # the clock jumped, which earns no motion
@@ -182,13 +186,17 @@ class CommandWatch:
         """Say whether a command is a pose that was measured shortly before: a hold."""
         return self._from_measured(sample) < REPEATED
 
-    def _from_measured(self, sample: Sample) -> float:
-        """Return how far the nearest recent measurement lies from a command, [m]."""
-        near = [one.position for heard in (self.poses, self.truth) for one in reversed(heard)
-                if -SETTLING <= sample.wall - one.wall <= MEMORY]
+    def _from_measured(self, sample: Sample, memory: float = MEMORY) -> float:
+        """Return how far the nearest measurement of ``memory`` [s] is from a command, [m]."""
+        near = [one.position for heard in (self.poses, self.truth) for one in heard
+                if -SETTLING <= sample.wall - one.wall <= memory]
         if not near:
             return np.inf
         return float(np.abs(np.array(near) - sample.position).max(axis=1).min())
+
+    def _is_fresh(self, sample: Sample) -> bool:
+        """Say whether a hold is where the arm was just now: then the arm, not it, has jumped."""
+        return self._from_measured(sample, self.numbers.pose_age) < REPEATED
 
     def _outside(self, position: FloatArray) -> float:
         """Return by how much a position leaves the box, [m]; an arm outside may stay there."""
@@ -221,6 +229,7 @@ class Reaction:
         last_wall: from the fault to the last command of all, [s]; 0 without one.
         commanded: largest distance of a command from the last one before the fault, [m].
         physical: largest distance of the arm from where it was at the fault, [m].
+        fastest: largest speed of the arm over ``SPEED_WINDOW``, [m/s].
         before: speed of the commanded target in the moment before the fault, [m/s].
 
     """
@@ -232,6 +241,7 @@ class Reaction:
     last_wall: float
     commanded: float
     physical: float
+    fastest: float
     before: float
 
 
@@ -255,15 +265,30 @@ def reaction(watch: CommandWatch, wall: float, node: float, until: float) -> Rea
     if len(before) > 4 and before[-1].stamp > before[-5].stamp:
         speed = float(np.linalg.norm(before[-1].position - before[-5].position)) / (
             before[-1].stamp - before[-5].stamp)
+    truth = [one for one in watch.truth if wall - 1.0 < one.wall <= until]
     return Reaction(
         len(after), stop_wall, stop_node, held_wall, after[-1].wall - wall if after else 0.0,
-        commanded, _spread(watch.truth, wall, until), speed)
+        commanded, _spread(truth, wall), _fastest(truth, wall), speed)
 
 
-def _spread(truth: Sequence[Sample] | deque[Sample], wall: float, until: float) -> float:
+def _spread(truth: Sequence[Sample], wall: float) -> float:
     """Return how far the arm came from where it was at ``wall``, [m]."""
     start = next((one for one in reversed(truth) if one.wall <= wall), None)
     if start is None:
         return 0.0
     return max((float(np.linalg.norm(one.position - start.position)) for one in truth
-                if wall < one.wall <= until), default=0.0)
+                if one.wall > wall), default=0.0)
+
+
+def _fastest(truth: Sequence[Sample], wall: float) -> float:
+    """Return the largest speed of the arm after ``wall``, by the stamps, [m/s]."""
+    after = [one for one in truth if one.wall > wall]
+    fastest, first = 0.0, 0
+    for last, one in enumerate(after):
+        while one.stamp - after[first].stamp > SPEED_WINDOW + LENGTH_TOLERANCE:
+            first += 1
+        took = one.stamp - after[first].stamp
+        if last > first and took > SPEED_WINDOW / 2:
+            fastest = max(fastest, float(
+                np.linalg.norm(one.position - after[first].position)) / took)
+    return fastest
