@@ -30,6 +30,7 @@ RUN_ELSEWHERE = {
     'make': ('Makefile', 'help:'),
     'colcon build': ('test/e2e/test_colcon_install.py', 'build'),
     'vla_drop demo': ('Makefile', 'vla_drop demo --quick'),
+    'vla_drop top': ('test/cli/test_top.py', ''),
     'vla_drop up': ('test/e2e/test_pick_place.py', 'pick_place'),
     'vla_drop reference train': ('test/reference', ''),
 }

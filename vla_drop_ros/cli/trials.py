@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vla_drop_ros import bringup, preflight
 from vla_drop_ros.bringup import Graph
+from vla_drop_ros.cli import trial_plan
 from vla_drop_ros.cli.up import graph_checks
 from vla_drop_ros.errors import NodeDiedError, TrialError
 from vla_drop_ros.supervisor import Running
@@ -29,6 +30,8 @@ from vla_drop_ros.trials.report import as_text, summarize
 
 EXAMPLES = """\
 examples:
+  vla_drop trials plan config/trials/pick_place.yaml             what it costs, what it cannot see
+  vla_drop trials plan config/trials/pick_place.yaml -o study    the same, and lock it
   vla_drop trials run full=reference less=smaller --episodes 50 -o study.jsonl
   vla_drop trials run full=reference less=smaller --episodes 50 -o study.jsonl --resume
   vla_drop trials report study.jsonl --page study.html
@@ -60,9 +63,11 @@ class StudySettings:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions run and report."""
+    """Add the actions plan, run and report."""
     default = StudySettings((), Path())
     actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
+    trial_plan.add_arguments(actions.add_parser(
+        'plan', help='pairs and robot-hours of a design; with -o lock it'))
     run = actions.add_parser('run', help='run a study on the simulated robot, over ROS')
     run.add_argument('checkpoints', nargs='+', metavar='[NAME=]CHECKPOINT',
                      help='folder, or name of one in models; the baseline first')
@@ -83,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Do the action."""
-    return run(args) if args.action == 'run' else report(args)
+    return {'plan': trial_plan.main, 'run': run, 'report': report}[args.action](args)
 
 
 def run(args: argparse.Namespace) -> int:

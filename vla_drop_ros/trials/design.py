@@ -19,6 +19,7 @@ from vla_drop_ros.errors import TrialError, unknown
 
 Rule = Literal['exact_paired', 'anytime', 'fixed']
 Spending = Literal['linear', 'quadratic']
+Calibration = Literal['iid', 'adversarial']
 Several = Literal['fixed_sequence', 'holm']
 NAME = 'abcdefghijklmnopqrstuvwxyz0123456789_-'
 
@@ -76,12 +77,14 @@ class Stopping:
             ``anytime``: no horizon, a betting e-process; ``fixed``: one look, at the horizon.
         horizon: most pairs; a multiple of the conditions; ignored by ``anytime``.
         spending: how fast ``exact_paired`` spends its error.
+        calibration: ``adversarial`` holds even if pairs are not alike over time, at some power.
 
     """
 
     rule: Rule = 'exact_paired'
     horizon: int = 0
     spending: Spending = 'linear'
+    calibration: Calibration = 'iid'
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +286,9 @@ class _Reader:
         horizon = 0.0 if rule == 'anytime' and 'horizon' not in data else inner.number(
             'horizon', 1, 100_000, edges=True)
         spending = inner.choice('spending', get_args(Spending), 'linear')
-        found = Stopping(rule, int(horizon), spending)
-        inner.read |= {'horizon', 'spending'}
+        calibration = inner.choice('calibration', get_args(Calibration), 'iid')
+        found = Stopping(rule, int(horizon), spending, calibration)
+        inner.read |= {'horizon', 'spending', 'calibration'}
         self.problems += [f'stopping.{problem}' for problem in inner.problems]
         self.problems += [f'stopping.{key}: unknown key' for key in data if key not in inner.read]
         return found

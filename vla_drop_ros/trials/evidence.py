@@ -79,7 +79,7 @@ class Terms:
         stopping = design.stopping
         return cls(design.margin, design.alpha, stopping.rule, stopping.horizon,
                    len(design.conditions), design.minimum_baseline, stopping.spending,
-                   getattr(stopping, 'calibration', 'iid'))
+                   stopping.calibration)
 
     @property
     def looks(self) -> tuple[int, ...]:

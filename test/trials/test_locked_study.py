@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A locked study cannot be changed unseen, and its schedule is sealed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vla_drop_ros.errors import TrialError
+from vla_drop_ros.trials.design import Design, Stopping
+from vla_drop_ros.trials.locked_study import load_study, lock, LockedStudy, open_schedule
+
+
+def identity(checkpoint: str) -> str:
+    """Return a made-up identity."""
+    return checkpoint[-1] * 64
+
+
+@pytest.fixture(name='study')
+def _study(design: Design, tmp_path: Path) -> LockedStudy:
+    return lock(replace(design, stopping=Stopping('exact_paired', 30)), tmp_path / 'study',
+                identity, '1.0')
+
+
+def test_what_was_locked_is_what_is_loaded(study: LockedStudy, tmp_path: Path) -> None:
+    """Design, commitment and thresholds come back, and the identities are in."""
+    again = load_study(tmp_path / 'study')
+    assert again.to_dict() == study.to_dict()
+    assert again.design.arms[1].hash == 'f' * 64
+    assert open_schedule(tmp_path / 'study', again).commitment == study.commitment
+
+
+@pytest.mark.parametrize('change', [
+    lambda d: d['design'].update(margin=0.3), lambda d: d['design'].update(seed=9),
+    lambda d: d['design']['arms'][1].update(hash='0' * 64),
+    lambda d: d.update(digest='0' * 64), lambda d: d.update(format=9),
+    lambda d: d['boundaries']['non_inferior']['thresholds'].__setitem__(29, 0.1),
+    lambda d: d['boundaries'].pop('worse'), lambda d: d.pop('commitment'),
+    lambda d: d['design'].pop('margin')])
+def test_every_change_afterwards_is_found(
+        study: LockedStudy, tmp_path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Margin, arms, seed, thresholds: a changed file is refused with words."""
+    path = tmp_path / 'study' / 'study.json'
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    with pytest.raises(TrialError):
+        load_study(tmp_path / 'study')
+
+
+def test_another_secret_is_not_the_studys(study: LockedStudy, tmp_path: Path) -> None:
+    """A schedule that was drawn again is found by the commitment."""
+    (tmp_path / 'study' / 'secret').write_text('00' * 32)
+    with pytest.raises(TrialError, match='not the secret'):
+        open_schedule(tmp_path / 'study', study)
+
+
+def test_a_study_is_locked_once(study: LockedStudy, design: Design, tmp_path: Path) -> None:
+    """Locking into the same folder is refused; so are two arms that are one checkpoint."""
+    with pytest.raises(TrialError, match='locked already'):
+        lock(design, tmp_path / 'study', identity, '1.0')
+    with pytest.raises(TrialError, match='same checkpoint'):
+        lock(design, tmp_path / 'other', lambda checkpoint: '1' * 64, '1.0')
+    with pytest.raises(TrialError, match='no locked study'):
+        load_study(tmp_path / 'nowhere')
