@@ -2,7 +2,7 @@
 """What the policy node subscribes to on a robot: the streams that its contract names."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -45,21 +45,42 @@ def robot_streams(contract: RobotContract, inputs: RobotInputs,
     return streams
 
 
+class Once:
+    """Passes each message on once, and never an older one after a newer one.
+
+    The copies of a message have the same source timestamp. A copy that waited behind a busy
+    executor while its other subscription was ahead shows by the time at which it was received,
+    which is of this machine's clock, whatever clock the publisher has.
+    """
+
+    def __init__(self, callback: Callable[[Any], None]) -> None:
+        """Pass on to ``callback``."""
+        self._callback = callback
+        self._heard: deque[int] = deque(maxlen=INSTRUCTIONS_KEPT)
+        self._newest = 0
+
+    def take(self, message: Any, info: Mapping[str, Any]) -> None:
+        """Take a message with rclpy's information about it."""
+        source, received = info['source_timestamp'], info['received_timestamp']
+        if source in self._heard or received < self._newest:
+            return
+        self._heard.append(source)
+        self._newest = received
+        self._callback(message)
+
+
 def hear_instructions(node: ManagedNode, callback: Callable[[String], None]) -> None:
     """Subscribe to the instruction twice, and pass each on once.
 
     As a latched topic, so that a node that starts late hears the last one, and as a volatile one,
-    which every publisher matches: `ros2 topic pub` and Foxglove publish volatile by default. Both
-    hear a latched publisher; the two copies of a message have the same source timestamp.
+    which every publisher matches: `ros2 topic pub` and Foxglove publish volatile by default.
     """
-    heard: deque[int] = deque(maxlen=INSTRUCTIONS_KEPT)
-
-    def once(message: String, info: dict[str, Any]) -> None:
-        if info['source_timestamp'] not in heard:
-            heard.append(info['source_timestamp'])
-            callback(message)
-
+    once = Once(callback)
     quiet = SubscriptionEventCallbacks(use_default_callbacks=False)  # the mismatch is wanted
+
+    def hear(message: String, info: dict[str, Any]) -> None:
+        once.take(message, info)
+
     for qos in (LATCHED, STATUS):
         node.own(node.destroy_subscription, node.create_subscription(
-            String, 'instruction', once, qos, event_callbacks=quiet))
+            String, 'instruction', hear, qos, event_callbacks=quiet))
