@@ -63,9 +63,9 @@ def test_unknown_is_said(tmp_path: Path) -> None:
 
 
 def test_process_memory_grows_with_what_is_held() -> None:
-    """A block of 64 MB shows."""
+    """A block of 256 MB shows, whatever was freed meanwhile."""
     before = process_memory()
-    block = np.ones(8_000_000)
+    block = np.ones(32_000_000)
     after = process_memory()
     assert before is not None and after is not None
-    assert after - before > 0.8 * block.nbytes
+    assert after - before > 0.5 * block.nbytes

@@ -7,24 +7,29 @@ a run that was interrupted goes on with --resume. Exit status of run: 0 all epis
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import signal
 import sys
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from vla_drop_ros import bringup, preflight
+from vla_drop_ros import __version__, bringup, preflight
 from vla_drop_ros.bringup import Graph
-from vla_drop_ros.cli import trial_plan
 from vla_drop_ros.cli.up import graph_checks
 from vla_drop_ros.errors import NodeDiedError, TrialError
+from vla_drop_ros.manifest import checkpoint_hash
 from vla_drop_ros.supervisor import Running
+from vla_drop_ros.trials.boundary import Boundary
+from vla_drop_ros.trials.design import load_design
 from vla_drop_ros.trials.episode import Episode
+from vla_drop_ros.trials.locked_study import lock, SECRET_FILE, STUDY_FILE
 from vla_drop_ros.trials.log import LogContents, read_log
 from vla_drop_ros.trials.page import Extras, write_page
+from vla_drop_ros.trials.plan_summary import describe as describe_plan
 from vla_drop_ros.trials.plot import save_plot
 from vla_drop_ros.trials.report import as_text, summarize
 
@@ -66,8 +71,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions plan, run and report."""
     default = StudySettings((), Path())
     actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
-    trial_plan.add_arguments(actions.add_parser(
-        'plan', help='pairs and robot-hours of a design; with -o lock it'))
+    planned = actions.add_parser('plan', help='pairs and robot-hours of a design; -o locks it')
+    planned.add_argument('design', type=Path, help='YAML; config/trials holds an example')
+    planned.add_argument('-o', '--output', type=Path, metavar='FOLDER',
+                        help='lock the design into this folder, with a sealed schedule')
+    planned.add_argument('--baseline', type=float, default=0.8,
+                        help='success that is assumed of the baseline (default: %(default)s)')
+    planned.add_argument('--discordance', type=float, metavar='SHARE',
+                        help='share of pairs that only one arm solves (default: as if the arms '
+                             'had nothing in common, the worst case)')
     run = actions.add_parser('run', help='run a study on the simulated robot, over ROS')
     run.add_argument('checkpoints', nargs='+', metavar='[NAME=]CHECKPOINT',
                      help='folder, or name of one in models; the baseline first')
@@ -88,7 +100,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Do the action."""
-    return {'plan': trial_plan.main, 'run': run, 'report': report}[args.action](args)
+    return {'plan': plan, 'run': run, 'report': report}[args.action](args)
+
+
+def plan(args: argparse.Namespace) -> int:
+    """Print the plan, and lock the design if asked to."""
+    design = load_design(args.design)
+    console = Console(highlight=False)
+    if not 0.0 < args.baseline < 1.0:
+        raise TrialError(f'--baseline {args.baseline} must lie between 0 and 1')
+    found: Mapping[Any, Boundary] = {}
+    if args.output is not None:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            tasks: dict[str, object] = {}
+
+            def show(name: str, done: int, total: int) -> None:
+                if name not in tasks:
+                    tasks[name] = progress.add_task(f'stopping rule, {name}', total=total)
+                progress.update(tasks[name], completed=done)  # type: ignore[arg-type]
+
+            study = lock(design, args.output, identify, __version__, show)
+        found = study.boundaries
+    for line in describe_plan(design, args.baseline, args.discordance, found):
+        console.print(line, soft_wrap=True)
+    if args.output is not None:
+        console.print(
+            f'\nlocked: {args.output / STUDY_FILE}\n  design    {study.design.digest}\n'
+            f'  schedule  {study.commitment}\nNote both down before the first trial; the secret '
+            f'in {args.output / SECRET_FILE} tells who runs when, leave it closed.',
+            soft_wrap=True)
+    return 0
+
+
+def identify(checkpoint: str) -> str:
+    """Return the identity of a checkpoint given as a folder or as a name in models."""
+    return checkpoint_hash(bringup.find_checkpoint(checkpoint))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,21 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a study costs in pairs and robot-hours, what it cannot see, and its lock."""
+"""What a design costs in pairs and robot-hours, and what it cannot see, in words."""
 
-import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress
-
-from vla_drop_ros import __version__, bringup
-from vla_drop_ros.errors import TrialError
-from vla_drop_ros.manifest import checkpoint_hash
 from vla_drop_ros.trials.boundary import Boundary
-from vla_drop_ros.trials.design import Design, load_design
+from vla_drop_ros.trials.design import Design
 from vla_drop_ros.trials.evidence import boundaries, Terms
-from vla_drop_ros.trials.locked_study import lock, SECRET_FILE, STUDY_FILE
 from vla_drop_ros.trials.planning import (
     fixed_pairs,
     fixed_power,
@@ -26,52 +17,6 @@ from vla_drop_ros.trials.planning import (
 
 SEQUENTIAL = 1.3
 """Horizon of a sequential rule over the pairs of one look, for the same power, about."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the design and what is assumed."""
-    parser.add_argument('design', type=Path, help='YAML; config/trials holds an example')
-    parser.add_argument('-o', '--output', type=Path, metavar='FOLDER',
-                        help='lock the design into this folder, with a sealed schedule')
-    parser.add_argument('--baseline', type=float, default=0.8,
-                        help='success that is assumed of the baseline (default: %(default)s)')
-    parser.add_argument('--discordance', type=float, metavar='SHARE',
-                        help='share of pairs that only one arm solves (default: as if the arms '
-                             'had nothing in common, the worst case)')
-
-
-def main(args: argparse.Namespace) -> int:
-    """Print the plan, and lock the design if asked to."""
-    design = load_design(args.design)
-    console = Console(highlight=False)
-    if not 0.0 < args.baseline < 1.0:
-        raise TrialError(f'--baseline {args.baseline} must lie between 0 and 1')
-    found: Mapping[Any, Boundary] = {}
-    if args.output is not None:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            tasks: dict[str, object] = {}
-
-            def show(name: str, done: int, total: int) -> None:
-                if name not in tasks:
-                    tasks[name] = progress.add_task(f'stopping rule, {name}', total=total)
-                progress.update(tasks[name], completed=done)  # type: ignore[arg-type]
-
-            study = lock(design, args.output, identify, __version__, show)
-        found = study.boundaries
-    for line in describe(design, args.baseline, args.discordance, found):
-        console.print(line, soft_wrap=True)
-    if args.output is not None:
-        console.print(
-            f'\nlocked: {args.output / STUDY_FILE}\n  design    {study.design.digest}\n'
-            f'  schedule  {study.commitment}\nNote both down before the first trial; the secret '
-            f'in {args.output / SECRET_FILE} tells who runs when, leave it closed.',
-            soft_wrap=True)
-    return 0
-
-
-def identify(checkpoint: str) -> str:
-    """Return the identity of a checkpoint given as a folder or as a name in models."""
-    return checkpoint_hash(bringup.find_checkpoint(checkpoint))
 
 
 def describe(design: Design, baseline: float, discordance: float | None,
