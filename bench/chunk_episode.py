@@ -172,7 +172,7 @@ def run_episode(cell: PickPlaceEnvironment, policy: Policy, contract: RobotContr
     """
     contract = replace(contract, control_rate=CONTROL_RATE)
     gate = CommandGate(contract, way.blend, way.ensemble)
-    gate.activate()
+    gate.activate(0.0)
     thinking = _Thinking(Execution(way.execution, contract), _period(way, policy.spec), latency)
     thinking.execution.begin(0, policy.checkpoint)
     cell.reset(seed)

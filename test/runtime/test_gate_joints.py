@@ -24,7 +24,7 @@ JOINTS = replace(
 def test_joint_robot_goes_to_the_commanded_joints_and_holds_them() -> None:
     """Joint actions become joint positions within the range; the dead-man holds the measured."""
     gate, now, joints = CommandGate(JOINTS), 100.0, np.zeros(2)
-    gate.activate()
+    gate.activate(99.0)
     for step in range(60):
         now += 0.05
         gate.add_joints(now, {'b': joints[1], 'a': joints[0], 'finger': 0.0})
@@ -45,7 +45,7 @@ def test_joint_robot_goes_to_the_commanded_joints_and_holds_them() -> None:
 def test_joint_state_without_a_commanded_joint_is_counted() -> None:
     """A driver that lacks a joint cannot keep the watchdog quiet."""
     gate = CommandGate(JOINTS)
-    gate.activate()
+    gate.activate(99.0)
     gate.add_joints(100.0, {'a': 0.0})
     assert gate.tick(100.0).reason == 'no action chunk' or gate.tick(100.0).command is None
     assert sum(count for key, count in gate.counters.items() if 'joints refused' in key) == 1

@@ -32,3 +32,11 @@ def test_a_refused_goal_is_tried_again() -> None:
     assert gripper.admit(0.08)
     gripper.answered(accepted=False)
     assert gripper.admit(0.08)
+
+
+def test_a_lost_answer_does_not_block_for_ever() -> None:
+    """After a reset the same width is sent again, answered or not."""
+    gripper = GripperFilter(hysteresis=0.001, one_at_a_time=True)
+    assert gripper.admit(0.08) and not gripper.admit(0.08)
+    gripper.reset()
+    assert gripper.admit(0.08)

@@ -202,5 +202,11 @@ def _inside(position: FloatArray) -> bool:
 
 def test_velocity_never_points_out_of_the_box() -> None:
     """A velocity robot at the wall may only move along it or back in."""
-    velocity = SAFETY.inward(np.array([0.1, 0.1, -0.1]), np.array([0.8, 0.0, 0.0]))
+    velocity = SAFETY.inward(np.array([0.1, 0.1, -0.1]), np.array([0.8, 0.0, 0.0]), 0.1)
     assert velocity == pytest.approx([0.0, 0.1, 0.0])
+
+
+def test_velocity_slows_before_the_wall() -> None:
+    """What would be crossed before the next command takes effect is not even approached."""
+    velocity = SAFETY.inward(np.array([0.5, 0.0, 0.0]), np.array([0.79, 0.0, 0.3]), 0.1)
+    assert velocity == pytest.approx([0.1, 0.0, 0.0])

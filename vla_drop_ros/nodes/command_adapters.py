@@ -49,6 +49,8 @@ class CommandAdapter(ABC):
 
     def begin(self) -> None:
         """Tell the controller that commands will come."""
+        if self._gripper is not None:
+            self._gripper.begin()
         self._servo.begin()
 
     def end(self) -> None:

@@ -31,6 +31,7 @@ from vla_drop_ros.nodes.parameters import declare, parameter
 from vla_drop_ros.nodes.process import run_node
 from vla_drop_ros.nodes.qos import COMMAND, ESTOP, LATCHED, STATE, STATUS
 from vla_drop_ros.robot_contract import RobotContract
+from vla_drop_ros.runtime.estop import EstopLatch
 from vla_drop_ros.runtime.gate import CommandGate, Decision, Mode
 from vla_drop_ros.runtime.robot_inputs import joint_values, pose_values, seconds, stamp_of
 from vla_drop_ros.runtime.watchdog import ClockWatch, kind
@@ -75,13 +76,16 @@ class CommandGateNode(ManagedNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', STATUS)
         self._published_state = ''
         self._clock_watch, self._clock_fault = ClockWatch(), ''
+        self._estop = EstopLatch()  # outlives every configuration: only reset_estop releases it
+        for qos in (ESTOP, LATCHED):
+            self.create_subscription(Bool, 'estop', self._on_estop, qos, event_callbacks=QUIET)
 
     def configure(self) -> None:
         """Read the contract, then create the interfaces it names."""
         self._contract = load_contract(self.parameters.robot)
         self._dry_run = self.parameters.dry_run or self._contract.dry_run
         self._gate = CommandGate(
-            self._contract, self.parameters.blend, self.parameters.ensemble)
+            self._contract, self.parameters.blend, self.parameters.ensemble, self._estop)
         self._adapter = create_adapter(self, self._contract)
         self._ages = self.own_lifecycle_publisher(Float64, '~/capture_to_command', STATUS)
         for message, topic, callback, qos in self._inputs():
@@ -99,7 +103,7 @@ class CommandGateNode(ManagedNode):
 
     def activate(self) -> None:
         """Begin from the measured pose."""
-        self._gate.activate()
+        self._gate.activate(clock_seconds(self))
         self._ticks.reset()
         if self._dry_run:
             self.get_logger().warning('dry run: nothing is published on the command topics')
@@ -111,11 +115,13 @@ class CommandGateNode(ManagedNode):
         """Send the safety action and nothing after it."""
         self._ticks.cancel()
         command = self._gate.deactivate(clock_seconds(self))
-        if command is not None and not self._dry_run:
-            self._adapter.publish(command, clock_seconds(self))
-            self._adapter.flush()
-        if not self._dry_run:
-            self._adapter.end()
+        try:
+            if command is not None and not self._dry_run:
+                self._adapter.publish(command, clock_seconds(self))
+                self._adapter.flush()
+        finally:
+            if not self._dry_run:
+                self._adapter.end()
         self._report(Decision(Mode.INACTIVE, '', None))
         self._state.wait_for_all_acked(Duration(seconds=FLUSH_TIMEOUT))  # the process may end now
 
@@ -125,9 +131,7 @@ class CommandGateNode(ManagedNode):
                  else (PoseStamped, measured, self._on_pose, STATE))
         return [(JointTrajectory, 'policy_node/action_chunk', self._on_chunk, COMMAND),
                 (Header, 'policy_node/heartbeat', self._on_heartbeat, COMMAND),
-                state,
-                (Bool, 'estop', self._on_estop, ESTOP),
-                (Bool, 'estop', self._on_estop, LATCHED)]
+                state]
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         reason = self._gate.offer(incoming_chunk(message), clock_seconds(self))
@@ -144,7 +148,7 @@ class CommandGateNode(ManagedNode):
         self._gate.add_heartbeat(seconds(message.stamp))
 
     def _on_estop(self, message: Bool) -> None:
-        self._gate.estop.update(message.data)
+        self._estop.update(message.data)
         if message.data and self.is_active:
             self._on_tick()
 

@@ -35,6 +35,10 @@ class GripperAdapter(ABC):
         """Return the joint position of a width [m]."""
         return self._state.position(width)
 
+    def begin(self) -> None:
+        """Send the next width whatever was sent before."""
+        self._filter.reset()
+
     @abstractmethod
     def publish(self, width: float) -> None:
         """Send a width [m], or leave it at the one before."""
@@ -90,6 +94,7 @@ class GripperAction(GripperAdapter):
     def publish(self, width: float) -> None:
         """Send a goal unless one is on its way or the server is not there."""
         if not self._client.server_is_ready():
+            self._filter.reset()  # a goal on its way to a server that died is never answered
             self._node.get_logger().warning(
                 f'gripper action {self._command.topic!r} is not there (ros2 action list)',
                 throttle_duration_sec=5.0)

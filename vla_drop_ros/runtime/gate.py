@@ -10,7 +10,8 @@ Faults and what happens (the pose adapter holds a pose, the twist adapter sends 
 - hold means: the pose measured when the fault began is commanded at every tick until motion
   resumes, also during an e-stop; with no fresh measurement the last command is held; before
   either exists nothing is commanded. An arm that something else moved further than the step limit
-  is held where it is now, never pulled back. The gripper keeps its last width, never opens.
+  is held where it is now, never pulled back; one pose far away is no such move, three that agree
+  are. The gripper keeps its last width, never opens.
 - the interlock ``enable``: before it is given nothing at all is commanded; taken back, hold.
 
 "Pose" stands for joint positions on a robot that is commanded in joints.
@@ -26,6 +27,7 @@ import numpy as np
 from vla_drop_ros.robot_contract import RobotContract
 from vla_drop_ros.runtime import rotation
 from vla_drop_ros.runtime.chunk_schedule import build_trajectory, ChunkSchedule, Target
+from vla_drop_ros.runtime.elsewhere import Elsewhere
 from vla_drop_ros.runtime.estop import EstopLatch
 from vla_drop_ros.runtime.latency import LatencyWindow
 from vla_drop_ros.runtime.pose import Pose, PoseHistory
@@ -107,19 +109,20 @@ class Decision:
 class CommandGate:
     """Chunks, poses and the e-stop come in at any time; ``tick`` returns what to command."""
 
-    def __init__(self, contract: RobotContract, blend: float = 0.1,
-                 ensemble: float = 0.0) -> None:
+    def __init__(self, contract: RobotContract, blend: float = 0.1, ensemble: float = 0.0,
+                 estop: EstopLatch | None = None) -> None:
         """Guard the robot of a validated contract.
 
         Args:
             contract: the robot.
             blend: time over which a new chunk fades in, [s].
             ensemble: time constant of temporal ensembling, [s]; 0: the newest chunk alone.
+            estop: latch that outlives this gate; None makes one.
 
         """
         self.counters: Counter[str] = Counter()
         self.capture_to_command = LatencyWindow()
-        self.estop = EstopLatch()
+        self.estop = estop or EstopLatch()
         self._contract = contract
         self._joints = contract.action.joints
         self._axes = tuple(f'{JOINT_PREFIX}{name}' for name in self._joints) or TRANSLATION_NAMES
@@ -135,18 +138,19 @@ class CommandGate:
         self._last: Commanded | None = None
         self._last_tick: float | None = None
         self._hold: Pose | None = None
+        self._elsewhere = Elsewhere(contract.limits)
         self._moving_since: float | None = None
         self._gripper: float | None = None
         self._orientation: FloatArray | None = None
         self._pause_reason = ''
 
-    def activate(self) -> None:
-        """Start from rest: whatever was commanded before is forgotten."""
+    def activate(self, now: float) -> None:
+        """Start from rest at ``now`` [s]: whatever was commanded or captured before is void."""
         self._active = True
         self._enabled = self._contract.interlock == 'none'
         self._last = self._hold = self._last_tick = self._orientation = None
-        self._moving_since = self._heartbeat = None
-        self._newest_tick = -np.inf
+        self._moving_since = self._heartbeat = self._gripper = None
+        self._oldest_stamp = self._newest_tick = now
         self._pause_reason = ''
         self._schedule.clear()
 
@@ -191,7 +195,7 @@ class CommandGate:
 
     def add_heartbeat(self, stamp: float) -> None:
         """Store when the policy last made progress, [s]."""
-        self._heartbeat = stamp
+        self._heartbeat = stamp if np.isfinite(stamp) else None
 
     def offer(self, chunk: IncomingChunk, now: float) -> str | None:
         """Let a chunk take over from ``now`` [s] on; return why it was rejected, or None."""
@@ -218,7 +222,7 @@ class CommandGate:
         """Decide what to command at ``now`` [s]."""
         if not self._active:
             return Decision(Mode.INACTIVE, '', None)
-        self._notice_clock(now)
+        now = self._notice_clock(now)
         fault = self._fault(now)
         target = self._schedule.target(now)
         measured = self._poses.newest
@@ -235,16 +239,19 @@ class CommandGate:
         """Release the latch; only chunks captured after ``now`` [s] move the robot again."""
         released, message = self.estop.reset()
         if released:
+            self._schedule.clear()
             self._oldest_stamp = max(self._oldest_stamp, now)
         return released, message
 
-    def _notice_clock(self, now: float) -> None:
-        """Forget what was stamped by a clock that has been set back since."""
+    def _notice_clock(self, now: float) -> float:
+        """Return a time that does not go back by a little; after a larger step forget the past."""
         if now < self._newest_tick - CLOCK_TOLERANCE:
             self._schedule.clear()
             self._oldest_stamp = now
             self.counters['clock set back'] += 1
-        self._newest_tick = now
+            self._newest_tick = now
+        self._newest_tick = max(now, self._newest_tick)
+        return self._newest_tick
 
     def _fault(self, now: float) -> str | None:
         if self.estop.latched:
@@ -317,7 +324,8 @@ class CommandGate:
         if limited.gripper is not None:
             self._gripper = limited.gripper
         pose, linear = limited.command.pose, limited.command.linear
-        command = Command(pose, self._limits.inward(linear, measured.position),
+        horizon = now - (self._poses.newest_stamp or now) + 2.0 / self._contract.control_rate
+        command = Command(pose, self._limits.inward(linear, measured.position, horizon),
                           limited.command.angular, self._gripper)
         self._last, self._last_tick, self._hold = limited.command, now, None
         reason = ', '.join(f'limited by {cause}' for cause in limited.causes)
@@ -331,7 +339,8 @@ class CommandGate:
             self._moving_since = now
         if self._contract.ramp_in <= 0:
             return 1.0
-        return min(1.0, (now - self._moving_since + period) / self._contract.ramp_in)
+        moving = max(0.0, now - self._moving_since)  # a clock may be set back by a little
+        return min(1.0, (moving + period) / self._contract.ramp_in)
 
     @staticmethod
     def _unlimited(target: Target, last: Pose, dt: float) -> Command:
@@ -349,25 +358,23 @@ class CommandGate:
     def _holding(self, now: float) -> Command | None:
         """Return the command that holds, and forget the chunk."""
         self._schedule.clear()
-        pose, measured = self._hold, self._poses.newest
-        if stream_fault('pose', self._poses.newest_stamp, now, self._contract.measured.max_age):
+        stamp, measured = self._poses.newest_stamp, self._poses.newest
+        pose = self._hold
+        if stream_fault('pose', stamp, now, self._contract.measured.max_age):
             pose = pose or (self._last.pose if self._last else None)
-        elif measured is not None and (pose is None or self._was_moved(pose, measured)):
-            pose, self._orientation = measured, None
+        elif measured is not None and stamp is not None:
+            if pose is None and (self._last is None
+                                 or not self._elsewhere.is_far(self._last.pose, measured)):
+                pose, self._orientation = measured, None
+            pose = pose or (self._last.pose if self._last else measured)
+            if self._elsewhere.confirms(pose, measured, stamp):
+                pose, self._orientation = measured, None
         self._hold = pose
         self._last = Commanded.at_rest(pose) if pose else None
         self._last_tick = now
         if pose is None:
             return None
         return Command(pose, np.zeros(len(pose.position)), np.zeros(3), self._gripper)
-
-    def _was_moved(self, hold: Pose, measured: Pose) -> bool:
-        cartesian = self._contract.limits.cartesian
-        distance = np.abs(measured.position - hold.position)
-        if cartesian is not None:
-            return bool(np.linalg.norm(distance) > cartesian.step)
-        steps = [joint.step for joint in self._contract.limits.joints.values()]
-        return bool((distance > np.array(steps)).any())
 
     def _first_age(self, now: float) -> float | None:
         """Return the age of the chunk in force at its first command, else None."""

@@ -34,6 +34,10 @@ class GripperFilter:
         self._waiting = self._one_at_a_time
         return True
 
+    def reset(self) -> None:
+        """Forget what was sent and what is awaited: somebody else may have moved the gripper."""
+        self._waiting, self._sent = False, None
+
     def answered(self, accepted: bool) -> None:
         """Take the answer to the goal on its way; a refused one is tried again."""
         self._waiting = False

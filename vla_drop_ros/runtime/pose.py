@@ -53,7 +53,7 @@ class PoseHistory:
         One that is much older than the newest begins the history anew: the clock was set back, or
         the newest was stamped by mistake; either way what is measured now is the truth.
         """
-        if not pose.is_finite:
+        if not pose.is_finite or not np.isfinite(stamp):
             return 'pose is not finite'
         if self._entries and stamp < self._entries[-1][0] - SET_BACK:
             self._entries.clear()
@@ -94,4 +94,6 @@ class PoseHistory:
               tolerance: float) -> Pose | None:
         if after is None:
             return before[1] if stamp - before[0] <= tolerance else None
+        if min(stamp - before[0], after[0] - stamp) > tolerance:
+            return None  # nothing was measured anywhere near
         return interpolate(before[1], after[1], (stamp - before[0]) / (after[0] - before[0]))

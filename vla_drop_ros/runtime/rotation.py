@@ -11,7 +11,7 @@ IDENTITY: FloatArray = np.array([0.0, 0.0, 0.0, 1.0])
 def normalized(quaternion: FloatArray) -> FloatArray:
     """Return the quaternion at unit length, shape (4,); NaN when it has no direction."""
     norm = float(np.linalg.norm(quaternion))
-    return quaternion / norm if norm > 1e-9 else np.full(4, np.nan)
+    return quaternion / norm if 1e-9 < norm < np.inf else np.full(4, np.nan)
 
 
 def multiply(left: FloatArray, right: FloatArray) -> FloatArray:

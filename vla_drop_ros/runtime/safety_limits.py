@@ -71,8 +71,15 @@ class SafetyLimits(Protocol):
 
         """
 
-    def inward(self, velocity: FloatArray, measured: FloatArray) -> FloatArray:
-        """Return a velocity without what would leave the box from the measured position."""
+    def inward(self, velocity: FloatArray, measured: FloatArray, horizon: float) -> FloatArray:
+        """Return a velocity without what would leave the box.
+
+        Args:
+            velocity: of the command.
+            measured: newest measured position.
+            horizon: how old the measurement will be when the next command takes its place, [s].
+
+        """
 
 
 class CartesianSafety:
@@ -102,11 +109,9 @@ class CartesianSafety:
         pose = Pose(last.pose.position + linear * dt, quaternion)
         return Limited(Commanded(pose, linear, angular), gripper, tuple(dict.fromkeys(causes)))
 
-    def inward(self, velocity: FloatArray, measured: FloatArray) -> FloatArray:
-        """Return a velocity [m/s] without what would leave the box from the measured position."""
-        leaves = ((measured >= self._high) & (velocity > 0)) | (
-            (measured <= self._low) & (velocity < 0))
-        return np.where(leaves, 0.0, velocity)
+    def inward(self, velocity: FloatArray, measured: FloatArray, horizon: float) -> FloatArray:
+        """Return a velocity [m/s] without what would leave the box within ``horizon`` [s]."""
+        return _inward(velocity, measured, self._low, self._high, horizon)
 
     def _move(self, wanted: FloatArray, last: Commanded, measured: FloatArray, dt: float,
               ease: float, causes: list[str]) -> FloatArray:
@@ -192,11 +197,9 @@ class JointSafety:
                             np.zeros(3))
         return Limited(command, gripper, tuple(dict.fromkeys(causes)))
 
-    def inward(self, velocity: FloatArray, measured: FloatArray) -> FloatArray:
-        """Return a velocity without what would leave the range from the measured position."""
-        leaves = ((measured >= self._high) & (velocity > 0)) | (
-            (measured <= self._low) & (velocity < 0))
-        return np.where(leaves, 0.0, velocity)
+    def inward(self, velocity: FloatArray, measured: FloatArray, horizon: float) -> FloatArray:
+        """Return a velocity without what would leave the range within ``horizon`` [s]."""
+        return _inward(velocity, measured, self._low, self._high, horizon)
 
 
 def safety_limits(limits: Limits) -> SafetyLimits:
@@ -206,9 +209,16 @@ def safety_limits(limits: Limits) -> SafetyLimits:
     return JointSafety(tuple(limits.joints.values()), limits.gripper_width)
 
 
+def _inward(velocity: FloatArray, measured: FloatArray, low: FloatArray, high: FloatArray,
+            horizon: float) -> FloatArray:
+    return np.clip(velocity, np.minimum(0.0, (low - measured) / horizon),
+                   np.maximum(0.0, (high - measured) / horizon))
+
+
 def _shortened(vector: FloatArray, length: float, cause: str, causes: list[str]) -> FloatArray:
     """Return the vector, made shorter where it is longer than ``length``."""
     norm = float(np.linalg.norm(vector))
+    length = max(length, 0.0)
     if norm <= length + TOLERANCE:
         return vector
     causes.append(cause)

@@ -28,7 +28,7 @@ def stream_fault(name: str, stamp: float | None, now: float, max_age: float) -> 
     if stamp is None:
         return f'{name} never received'
     age = now - stamp
-    if age > max_age:
+    if not age <= max_age:  # NaN is too old, too
         return f'{name} too old ({age:.2f} s, limit {max_age:.2f} s)'
     if age < -CLOCK_TOLERANCE:
         return (f'{name} stamped in the future: sender and receiver use different clocks '

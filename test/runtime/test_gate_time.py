@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clocks that jump, activations and wrong measurements: the gate forgets what is void."""
+
+from dataclasses import replace
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vla_drop_ros.contract_file import load_contract
+from vla_drop_ros.robot_contract import RobotContract
+from vla_drop_ros.runtime.gate import Command, CommandGate, Decision, IncomingChunk, Mode
+
+CONTRACT = load_contract(Path(__file__).parents[2] / 'config' / 'robots' / 'simulated_arm.yaml')
+HOME, UP = (0.5, 0.0, 0.3), (0.0, 0.0, 0.0, 1.0)
+
+
+def chunk(stamp: float, dx: float = 0.01, steps: int = 8, width: float = 0.04) -> IncomingChunk:
+    """Return a chunk along x."""
+    return IncomingChunk(('x', 'y', 'z', 'gripper'), 'base_link', stamp,
+                         [0.1 * (i + 1) for i in range(steps)], [[dx, 0.0, 0.0, width]] * steps)
+
+
+class Cell:
+    """A gate, a policy that lives, and an arm that stands where it was told to be."""
+
+    def __init__(self, contract: RobotContract = CONTRACT) -> None:
+        self.gate, self.now, self.reports = CommandGate(contract), 100.0, True
+        self.arm, self.last = np.array(HOME), Command(None, None, None, None)  # type: ignore[arg-type]
+        self.gate.activate(self.now)
+
+    def tick(self, count: int = 1) -> Decision:
+        """Advance by control periods; return the last decision."""
+        for _ in range(count):
+            self.now += 0.05
+            if self.reports:
+                self.gate.add_pose(self.now, tuple(self.arm), UP, 'base_link')
+            self.gate.add_heartbeat(self.now)
+            decision = self.gate.tick(self.now)
+            if decision.command is not None:
+                self.last, self.arm = decision.command, decision.command.pose.position
+        return decision
+
+
+@pytest.fixture(name='cell')
+def _cell() -> Cell:
+    cell = Cell()
+    cell.tick()
+    return cell
+
+
+def test_a_clock_set_back_holds_and_then_goes_on(cell: Cell) -> None:
+    """A simulator that starts again from 0 stops the arm once; the next fresh chunk moves it."""
+    cell.gate.offer(chunk(cell.now, steps=30), cell.now)
+    cell.tick(3)
+    old, cell.now = cell.now, 5.0
+    assert cell.tick().mode is Mode.HOLDING
+    assert 'future' in str(cell.gate.offer(chunk(old), cell.now))
+    cell.tick()
+    assert cell.gate.offer(chunk(cell.now), cell.now) is None
+    assert cell.tick().mode is Mode.EXECUTING
+
+
+def test_one_pose_of_the_future_is_forgotten_with_the_next_good_one(cell: Cell) -> None:
+    """A single wrong stamp holds the arm as long as it is the newest, and no longer."""
+    cell.gate.add_pose(cell.now + 10.0, HOME, UP, 'base_link')
+    cell.reports = False
+    assert 'future' in cell.tick().reason
+    cell.reports = True
+    cell.tick()
+    assert cell.gate.offer(chunk(cell.now), cell.now) is None
+    assert cell.tick().mode is Mode.EXECUTING
+
+
+def test_a_clock_that_trembles_during_the_ramp_never_reverses_motion() -> None:
+    """Ticks a little back in time, as clocks that are corrected give, keep speed and direction."""
+    cell = Cell(replace(CONTRACT, ramp_in=1.0))
+    cell.tick()
+    cell.gate.offer(chunk(cell.now, dx=0.03), cell.now)
+    cell.tick()
+    before = cell.last.pose.position[0]
+    for back in (0.095, 0.075, 0.0):
+        decision = cell.gate.tick(cell.now - back)
+        assert decision.command is not None
+        assert decision.command.pose.position[0] >= before - 1e-12
+
+
+def test_nothing_survives_an_activation() -> None:
+    """Neither the gripper's width nor a chunk from before is used, on whatever clock."""
+    cell = Cell()
+    cell.tick()
+    cell.gate.offer(chunk(cell.now, width=0.01), cell.now)
+    cell.tick(3)
+    cell.gate.deactivate(cell.now)
+    old = chunk(cell.now)
+    cell.gate.activate(cell.now)
+    assert 'not newer' in str(cell.gate.offer(old, cell.now))
+    decision = cell.tick()
+    assert decision.command is not None and decision.command.gripper is None
+    cell.gate.deactivate(cell.now)
+    cell.now = 10.0
+    cell.gate.activate(cell.now)
+    cell.tick(2)
+    assert cell.gate.offer(chunk(cell.now), cell.now) is None
+
+
+def test_one_outlier_moves_no_hold(cell: Cell) -> None:
+    """A driver that sends zeros once does not send the arm there, e-stop or not."""
+    cell.tick()
+    cell.gate.estop.update(True)
+    cell.tick()
+    cell.reports = False
+    for wrong in ((0.0, 0.0, 0.0), (0.9, 0.9, 0.9)):
+        cell.gate.add_pose(cell.now + 0.01, wrong, UP, 'base_link')
+        command = cell.tick().command
+        assert command is not None and command.pose.position == pytest.approx(HOME)
+
+
+def test_an_arm_turned_by_hand_is_not_turned_back(cell: Cell) -> None:
+    """The hold takes a new orientation as it takes a new position."""
+    cell.tick()
+    cell.reports = False
+    turned = (0.0, 0.0, math.sin(0.7), math.cos(0.7))
+    for _ in range(4):
+        cell.gate.add_pose(cell.now + 0.01, HOME, turned, 'base_link')
+        cell.tick()
+    assert cell.last.pose.quaternion == pytest.approx(turned)
+
+
+def test_no_reference_is_made_up_across_a_gap(cell: Cell) -> None:
+    """Between two poses far apart in time nothing was measured, so no delta chunk starts there."""
+    cell.reports = False
+    cell.now += 4.0
+    cell.gate.add_pose(cell.now, (0.7, 0.0, 0.3), UP, 'base_link')
+    assert 'no measured pose' in str(cell.gate.offer(chunk(cell.now - 0.5), cell.now))
