@@ -18,12 +18,12 @@ from vla_drop_ros import lifeline
 from vla_drop_ros.bringup import LIFELINE
 
 POLITE = """
-    import pathlib, signal, sys, time
+    import os, pathlib, signal, sys, time
     name, delay = sys.argv[1:]
     asked = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: asked.append(number))
-    print('ready', flush=True)
+    os.write(1, b'ready\\n')  # at once: print may write the newline apart
     while not asked:
         signal.pause()
     end = time.monotonic() + float(delay)

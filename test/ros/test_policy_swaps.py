@@ -116,7 +116,8 @@ def test_hundreds_of_swaps(make: Callable[..., Any], policy_bench: Any) -> None:
         assert operator.ask(path).successful == (path != 'foreign')
         if rng.random() < 0.5:
             before = len(bench.moves)
-            bench.until(lambda before=before: len(bench.moves) > before + rng.randrange(3))
+            bench.until(lambda before=before: bench.policy._worker.is_settled and (
+                len(bench.moves) > before + rng.randrange(3)))
         del bench.seen['policy_node/heartbeat'][:]
         for policy in made:
             if policy.closed:
@@ -127,7 +128,7 @@ def test_hundreds_of_swaps(make: Callable[..., Any], policy_bench: Any) -> None:
     bench.until(lambda: bench.policy._worker.is_settled and operator.checkpoint in ('a', 'b'))
     assert all(policy.closed <= 1 for policy in made), 'none is closed twice'
     assert sum(not policy.closed for policy in made) <= 2
-    assert len(made) > 150
+    assert len(made) > 75, 'one that is overtaken by the next request is not loaded'
     answered = {message.data for message in bench.seen['policy_node/checkpoint']}
     assert answered == {'a', 'b', 'raises', 'nan'}
     assert np.isfinite([point.positions for chunk in bench.moves for point in chunk.points]).all()

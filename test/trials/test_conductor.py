@@ -10,7 +10,8 @@ import pytest
 
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.attempts import Attempt
-from vla_drop_ros.trials.conductor import Conductor, Phase, Verb, VERBS
+from vla_drop_ros.trials.conductor import Conductor, Verb, VERBS
+from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.design import Design
 from vla_drop_ros.trials.sealed_schedule import SealedSchedule
 
@@ -56,7 +57,7 @@ def _study(design: Design) -> Study:
 
 def state(conductor: Conductor) -> Any:
     """Return all that a conductor remembers, in a form that compares (NaN is not NaN)."""
-    return (conductor.phase, conductor.may_stop, [repr(one) for one in conductor.attempts])
+    return (conductor.phase, conductor.course.may_stop, [repr(one) for one in conductor.attempts])
 
 
 def test_trials_follow_the_schedule(study: Study) -> None:
@@ -135,7 +136,7 @@ def test_the_rule_is_asked_at_complete_rounds_only(design: Design) -> None:
         study.trial()
         assert not study.press('finish')
     study.trial()
-    assert study.conductor.may_stop and study.press('finish')
+    assert study.conductor.course.may_stop and study.press('finish')
     assert study.conductor.phase is Phase.FINISHED
     assert [data['rounds'] for kind, data in study.events if kind == 'look'] == [1]
 

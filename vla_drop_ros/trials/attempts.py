@@ -33,6 +33,8 @@ class Attempt:
         detected: source -> what a detector or the simulator said of the same trial.
         values: what was measured.
         undone: verdicts that were taken back.
+        relabelled: verdicts that were corrected after the next start, with a reason.
+        guess: which arm people thought it was; '' where nobody was asked.
 
     """
 
@@ -54,6 +56,8 @@ class Attempt:
     detected: dict[str, bool] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     undone: list[str] = field(default_factory=list)
+    relabelled: list[str] = field(default_factory=list)
+    guess: str = ''
 
     @classmethod
     def issued(cls, data: Mapping[str, Any]) -> 'Attempt':
@@ -96,6 +100,12 @@ class Attempt:
             self.detected[str(data['source'])] = bool(data['success'])
         elif kind == 'measured':
             self.values.update(data['values'])
+        elif kind == 'guessed':
+            self.guess = str(data['guess'])
+        elif kind == 'relabelled':
+            self.relabelled.append(self.verdict)
+            self.verdict, self.stage = str(data['verdict']), str(data['stage'])
+            self.reason, self.progress = str(data['reason']), float(data['progress'])
 
     def undo(self) -> None:
         """Forget the verdict, but not that there was one."""

@@ -10,26 +10,19 @@ the policy gets a token.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
-from vla_drop_ros.errors import TrialError, unknown
+from vla_drop_ros.errors import unknown
 from vla_drop_ros.trials.attempts import Attempt, END_REASONS, VERDICTS
+from vla_drop_ros.trials.course import Course, Phase
 from vla_drop_ros.trials.design import Condition, Design
 from vla_drop_ros.trials.sealed_schedule import complete_rounds, SealedSchedule
 
-VERBS = ('start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish', 'detect')
+VERBS = ('start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish', 'detect',
+         'guess')
+GUESSES = ('baseline', 'pruned', 'unsure')
 Append = Callable[[str, Mapping[str, Any]], object]
 MayStop = Callable[[list[Attempt]], bool]
-
-
-class Phase(Enum):
-    """What the study waits for."""
-
-    ARRANGE = 'arrange'
-    RUNNING = 'running'
-    JUDGE = 'judge'
-    FINISHED = 'finished'
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +64,12 @@ class Conductor:
     """Takes verbs and times; appends events; never raises for what people press.
 
     Attributes:
-        phase: what is waited for.
-        attempts: every attempt so far, the current one last.
-        may_stop: whether the stopping rule allowed to end at the last complete round.
+        course: the study so far.
 
     """
 
     def __init__(self, design: Design, schedule: SealedSchedule, append: Append,
-                 rule: MayStop) -> None:
+                 rule: MayStop, first_round: int = 0, end_round: int = 0) -> None:
         """Take a locked design; ``begin`` or ``resume`` comes next.
 
         Args:
@@ -86,21 +77,34 @@ class Conductor:
             schedule: who knows the arms.
             append: returns when an event is on disk; raises TrialError when it cannot be.
             rule: whether the study may stop, given the attempts of complete rounds.
+            first_round: where to begin; another robot runs the rounds before.
+            end_round: the round before which to end; 0: at the horizon. Another robot goes on.
 
         """
-        self.phase = Phase.ARRANGE
-        self.attempts: list[Attempt] = []
-        self.may_stop = False
+        self.course = Course()
         self._design = design
         self._schedule = schedule
         self._append = append
         self._rule = rule
+        self._per_round = len(design.conditions) * len(design.arms)
+        self._first = first_round * self._per_round
+        self._end = (end_round or design.rounds) * self._per_round
         self._conditions = {condition.id: condition for condition in design.conditions}
+
+    @property
+    def phase(self) -> Phase:
+        """Return what is waited for."""
+        return self.course.phase
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Return every attempt so far, the current one last."""
+        return self.course.attempts
 
     @property
     def current(self) -> Attempt:
         """Return the attempt that is arranged, runs or is judged."""
-        return self.attempts[-1]
+        return self.course.current
 
     @property
     def condition(self) -> Condition:
@@ -115,12 +119,12 @@ class Conductor:
 
     def begin(self) -> None:
         """Issue the first trial."""
-        self._issue(0, 0)
+        self._issue(self._first, 0)
 
     def resume(self, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """Go on where a log ended; a trial that was running is to be judged, or left out."""
         for kind, data in events:
-            self._apply(kind, data)
+            self.course.apply(kind, data)
         if not self.attempts:
             self.begin()
         elif self.phase is Phase.RUNNING:
@@ -147,6 +151,8 @@ class Conductor:
         code = verb.code or self.current.code
         if verb.name == 'detect':
             self._tell('detected', {'code': code, 'source': verb.source, 'success': verb.value})
+        elif verb.name == 'guess':
+            self._tell('guessed', {'code': code, 'guess': verb.reason, 'who': verb.who})
         elif verb.name == 'start':
             self._tell('started', {'code': code, 'stamp': now, 'source': verb.source})
         elif verb.name == 'stop':
@@ -196,16 +202,25 @@ class Conductor:
             'finish': Phase.ARRANGE}.get(verb.name, Phase.JUDGE)
         if verb.name == 'detect':
             return '' if self.phase in (Phase.RUNNING, Phase.JUDGE) else 'no trial is running'
-        meant = self._undoable() if verb.name == 'undo' else self.current
+        if verb.name == 'guess':
+            return self._wrong_guess(verb)
+        meant = self.course.undoable if verb.name == 'undo' else self.current
         if meant is None:
             return 'there is no verdict to take back before the next start'
         if verb.code and verb.code != meant.code:
             return f'this was meant for trial {verb.code[:20]}, which is not the current one'
         if verb.name != 'undo' and self.phase is not allowed:
             return f'{verb.name} is not possible now: the trial is to {_WORDS[self.phase]}'
-        if verb.name == 'finish' and not self.may_stop:
+        if verb.name == 'finish' and not self.course.may_stop:
             return 'the stopping rule does not allow to end the study yet'
         return self._wrong_words(verb)
+
+    def _wrong_guess(self, verb: Verb) -> str:
+        if verb.reason not in GUESSES:
+            return unknown('guess', verb.reason[:40], GUESSES)
+        if not any(one.code == verb.code and one.judged for one in self.attempts):
+            return f'trial {verb.code[:20]!r} has no verdict; guess about one that has'
+        return ''
 
     def _wrong_words(self, verb: Verb) -> str:
         design = self._design
@@ -236,13 +251,12 @@ class Conductor:
         if last.verdict == 'invalid':
             self._issue(last.index, last.attempt + 1)
             return
-        per_round = len(self._design.conditions) * len(self._design.arms)
-        if (last.index + 1) % per_round == 0:
+        if (last.index + 1) % self._per_round == 0:
             counted = [one for one in self.attempts if one.counts]
             allowed = self._rule(counted)
             self._tell('look', {'rounds': self.rounds, 'may_stop': allowed})
-            if self.rounds == self._design.rounds > 0:
-                self._tell('finished', {'reason': 'horizon'})
+            if last.index + 1 == self._end:
+                self._tell('finished', {'reason': 'all rounds are run'})
                 return
         self._issue(last.index + 1, 0)
 
@@ -252,14 +266,8 @@ class Conductor:
             'code': str(len(self.attempts) + 1), 'index': index, 'attempt': attempt,
             'condition': slot.condition, 'token': self._schedule.token(index, attempt)})
 
-    def _undoable(self) -> Attempt | None:
-        """Return the attempt whose verdict may be taken back: the last, until the next start."""
-        if self.phase not in (Phase.ARRANGE, Phase.FINISHED):
-            return None
-        return next((one for one in reversed(self.attempts) if one.judged), None)
-
     def _undo(self, verb: Verb) -> Reply:
-        meant = self._undoable()
+        meant = self.course.undoable
         if meant is None:
             raise ValueError('nothing to undo')
         self._tell('undone', {'code': meant.code, 'source': verb.source, 'who': verb.who})
@@ -267,33 +275,7 @@ class Conductor:
 
     def _tell(self, kind: str, data: Mapping[str, Any]) -> None:
         self._append(kind, data)
-        self._apply(kind, data)
-
-    def _apply(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Change the state by one event; the only place that does."""
-        if kind == 'issued':
-            self.attempts.append(Attempt.issued(data))
-            self.phase = Phase.ARRANGE
-        elif kind == 'undone':
-            if not self.current.judged:
-                self.attempts.pop()  # the one that was only arranged; its code is given again
-            self.current.undo()
-            self.phase = Phase.JUDGE
-        elif kind in ('started', 'ended', 'judged', 'detected', 'measured'):
-            attempt = self._find(str(data['code']))
-            attempt.apply(kind, data)
-            self.phase = {'started': Phase.RUNNING, 'ended': Phase.JUDGE,
-                          'judged': Phase.ARRANGE}.get(kind, self.phase)
-        elif kind == 'look':
-            self.may_stop = bool(data['may_stop'])
-        elif kind == 'finished':
-            self.phase = Phase.FINISHED
-
-    def _find(self, code: str) -> Attempt:
-        for attempt in reversed(self.attempts):
-            if attempt.code == code:
-                return attempt
-        raise TrialError(f'the log speaks of trial {code!r}, which was never issued')
+        self.course.apply(kind, data)
 
 
 _WORDS = {Phase.ARRANGE: 'be arranged and started', Phase.RUNNING: 'run until somebody stops it',
