@@ -42,6 +42,8 @@ def test_arguments_are_those_that_the_builder_takes(name: str, checkpoint: str) 
     settings = {argument.name: argument.default_text for argument in GRAPHS[name].arguments}
     if 'checkpoint' in settings:
         settings['checkpoint'] = checkpoint
+    if 'study' in settings:
+        settings['study'] = 'study'
     assert build(name, settings).nodes
 
 
@@ -69,6 +71,24 @@ def test_everything_follows_the_simulated_clock(checkpoint: str) -> None:
     real = build('pick_place', {'checkpoint': checkpoint, 'simulator': 'false'})
     assert [one.name for one in real.nodes] == ['command_gate', 'policy_node']
     assert node(real, 'command_gate').parameters['use_sim_time'] is False
+
+
+def test_a_study_is_blinded_and_ends_before_the_policy() -> None:
+    """Policy, gate, trials and recorder know the study's folder, and nobody a checkpoint."""
+    graph = build('ab_trial', {'study': 'somewhere', 'simulated_operator': 'true'})
+    assert [one.name for one in graph.nodes] == [
+        'simulated_robot', 'command_gate', 'policy_node', 'trial_node', 'bag_recorder',
+        'simulated_operator']
+    policy, gate = node(graph, 'policy_node').parameters, node(graph, 'command_gate').parameters
+    assert (policy['checkpoint'], gate['blinded']) == ('', True)
+    assert all(str(node(graph, name).parameters['study']).endswith('/somewhere')
+               for name in ('policy_node', 'trial_node', 'bag_recorder'))
+    orders = [node(graph, name).stop_order for name in (
+        'simulated_operator', 'trial_node', 'policy_node', 'command_gate', 'simulated_robot',
+        'bag_recorder')]
+    assert orders == sorted(set(orders)), 'the recorder sees the safety action'
+    with pytest.raises(VlaDropError, match='study:=DIR'):
+        build('ab_trial', {})
 
 
 @pytest.mark.parametrize('text', ['true', 'false'])
@@ -215,7 +235,8 @@ def test_a_lifeline_names_who_ends_first(checkpoint: str) -> None:
 @pytest.mark.parametrize('name', GRAPHS)
 def test_node_modules_and_parameter_files_exist(name: str, checkpoint: str) -> None:
     """What a graph names is there to be started."""
-    settings = {'checkpoint': checkpoint} if name == 'pick_place' else {}
+    settings = {'pick_place': {'checkpoint': checkpoint}, 'ab_trial': {
+        'study': 'study', 'simulated_operator': 'true'}}.get(name, {})
     for one in build(name, settings).nodes:
         assert importlib.util.find_spec(one.module) is not None
         assert one.parameter_file is None or one.parameter_file.is_file()

@@ -17,6 +17,7 @@ from vla_drop_ros.errors import (
     CheckpointError,
     ContractError,
     MissingDependencyError,
+    TrialError,
     unknown,
     VlaDropError,
 )
@@ -184,6 +185,22 @@ PICK_PLACE_ARGUMENTS = (
     *SCENE_ARGUMENTS,
     NAMESPACE_ARGUMENT,
 )
+AB_TRIAL_ARGUMENTS = (
+    Argument('study', '', 'folder of a locked study: vla_drop trials plan DESIGN -o FOLDER'),
+    Argument('operator', '', 'pseudonym of the person at the robot, for the log'),
+    Argument('robot_name', 'robot', 'name of this robot in the log'),
+    Argument('log', '', "log to write or go on with; '' is log.jsonl in the study's folder"),
+    Argument('first_round', 0, 'first round of this robot, where several share a study'),
+    Argument('end_round', 0, 'round before which this robot ends; 0: the last'),
+    Argument('reset_service', '',
+             "service by which a real robot arranges the scene; '': people do it"),
+    Argument('host', '127.0.0.1', 'address of the console; 0.0.0.0: phones reach it, by a token'),
+    Argument('port', 8080, 'port of the console; -1: none'),
+    Argument('simulated_operator', False, 'a simulated person starts and judges every trial'),
+    Argument('bags', True, 'record an MCAP bag of every trial'),
+    *(argument for argument in PICK_PLACE_ARGUMENTS if argument.name not in (
+        'checkpoint', 'instruction', 'resident', 'task', 'seed', 'variant')),
+)
 SIMULATED_ROBOT_ARGUMENTS = (
     Argument('publish_clock', True, 'publish simulated time on /clock; false: stamp wall time'),
     *SCENE_ARGUMENTS,
@@ -246,6 +263,43 @@ def with_trials(graph: Graph, parameters: Parameters) -> Graph:
     return replace(graph, nodes=(*nodes, trial))
 
 
+def ab_trial(*, study: str = '', operator: str = '', robot_name: str = 'robot', log: str = '',
+             first_round: int = 0, end_round: int = 0, reset_service: str = '',
+             host: str = '127.0.0.1', port: int = 8080, simulated_operator: bool = False,
+             bags: bool = True, **graph: Value) -> Graph:
+    """Return the graph of ``pick_place`` with a blinded study on it.
+
+    Raises:
+        TrialError: no study is given.
+
+    """
+    if not study:
+        raise TrialError('study: give the folder of a locked study (study:=DIR); '
+                         'vla_drop trials plan DESIGN -o DIR makes one')
+    folder = str(Path(study).expanduser().resolve())
+    base = pick_place(**graph)  # type: ignore[arg-type]
+    blind: dict[str, Parameters] = {
+        'policy_node': {'checkpoint': '', 'study': folder}, 'command_gate': {'blinded': True}}
+    nodes = [replace(node, parameters={**node.parameters, **blind.get(node.name, {})})
+             for node in base.nodes]
+    common = {key: nodes[-1].parameters[key] for key in ('use_sim_time', 'robot')}
+    scene: dict[str, Value] = {'reset_service': reset_service}
+    if common['use_sim_time']:
+        scene = {'reset_service': 'simulated_robot/reset', 'scene_parameters': 'simulated_robot',
+                 'success_topic': 'simulated_robot/success', 'ends_on_success': True}
+    nodes.append(Node('trial_node', 'vla_drop_ros.nodes.study_node', {
+        **common, 'study': folder, 'operator': operator, 'robot_name': robot_name, 'log': log,
+        'first_round': first_round, 'end_round': end_round, 'host': host, 'port': port, **scene},
+        stop_order=-1))
+    if bags:
+        nodes.append(Node('bag_recorder', 'vla_drop_ros.nodes.bag_recorder_node',
+                          {**common, 'study': folder}, stop_order=3))
+    if simulated_operator:
+        nodes.append(Node('simulated_operator', 'vla_drop_ros.nodes.simulated_operator_node',
+                          stop_order=-2, has_end=True))
+    return replace(base, nodes=tuple(nodes))
+
+
 class Recipe(NamedTuple):
     """How a named graph is built and what may be set."""
 
@@ -257,6 +311,8 @@ class Recipe(NamedTuple):
 GRAPHS: Mapping[str, Recipe] = MappingProxyType({
     'pick_place': Recipe(pick_place, PICK_PLACE_ARGUMENTS,
                          'camera images and an instruction in, arm motion out'),
+    'ab_trial': Recipe(ab_trial, AB_TRIAL_ARGUMENTS,
+                       'a blinded study of checkpoints: robot, policy, trials, web console'),
     'simulated_robot': Recipe(simulated_robot, SIMULATED_ROBOT_ARGUMENTS,
                               'the simulated arm alone, behind the topics of a real robot'),
 })

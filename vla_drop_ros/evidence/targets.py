@@ -14,6 +14,7 @@ STEP_SPEEDUP, CHUNK_SPEEDUP = 1.4, 1.3
 HALF, TWO = 'language half, odd dropped', 'language 2 left, endpoints'
 VISION, ACTION = 'vision half, odd dropped', 'action 2 left, endpoints'
 LONGER = ', 3000 steps'
+TIED = 'cka, 4 of 8 tied blocks gone, all data'
 SHARE = '88% of the parameters left'
 
 
@@ -40,12 +41,12 @@ def targets(tables: Any) -> Iterator[tuple[str, str, str]]:
             yield (f'{name.split(",")[0]} clearly worse than language half', points(found),
                    'yes' if found.high < 0 else 'no' if found.low > 0 else 'not shown')
     yield from _widths(tables, rows)
-    if half is not None:
-        numbers = tables.numbers(half)
+    for row, name in ((half, 'language half'), (rows.get(TIED), 'half depth, tied')):
+        numbers = {} if row is None else tables.numbers(row)
         for what, key, least in (('training step', 'step_speedup', STEP_SPEEDUP),
                                  ('a chunk', 'chunk_speedup', CHUNK_SPEEDUP)):
             if key in numbers:
-                yield (f'language half: {what} at least {least} times as fast',
+                yield (f'{name}: {what} at least {least} times as fast',
                        f'{numbers[key]:.2f}', 'yes' if numbers[key] >= least else 'no')
 
 

@@ -12,6 +12,13 @@ class LoadCheckpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class UseToken:
+    """Ask the policy node for the arm behind a token; answer when it agrees or refuses."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class PrepareScene:
     """Tell the robot which scene the next reset makes; answer when it agrees or refuses."""
 
@@ -36,7 +43,7 @@ class SendInstruction:
     frames: str = ''
 
 
-Command = LoadCheckpoint | PrepareScene | ResetScene | SendInstruction
+Command = LoadCheckpoint | UseToken | PrepareScene | ResetScene | SendInstruction
 
 
 @dataclass(frozen=True, slots=True)

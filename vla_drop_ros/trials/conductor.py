@@ -201,7 +201,7 @@ class Conductor:
             'start': Phase.ARRANGE, 'stop': Phase.RUNNING,
             'finish': Phase.ARRANGE}.get(verb.name, Phase.JUDGE)
         if verb.name == 'detect':
-            return '' if self.phase in (Phase.RUNNING, Phase.JUDGE) else 'no trial is running'
+            return self._wrong_detection(verb)
         if verb.name == 'guess':
             return self._wrong_guess(verb)
         meant = self.course.undoable if verb.name == 'undo' else self.current
@@ -214,6 +214,11 @@ class Conductor:
         if verb.name == 'finish' and not self.course.may_stop:
             return 'the stopping rule does not allow to end the study yet'
         return self._wrong_words(verb)
+
+    def _wrong_detection(self, verb: Verb) -> str:
+        if verb.code and not any(one.code == verb.code for one in self.attempts):
+            return f'there is no trial {verb.code[:20]!r}'
+        return '' if self.phase in (Phase.RUNNING, Phase.JUDGE) else 'no trial is running'
 
     def _wrong_guess(self, verb: Verb) -> str:
         if verb.reason not in GUESSES:

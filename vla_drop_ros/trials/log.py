@@ -67,16 +67,29 @@ class LogContents:
                      if event.kind == 'episode')
 
 
-def _parse(path: Path, number: int, line: bytes, previous: str) -> Event:
-    """Return the event on a complete line; raise TrialError where it is damaged or moved."""
+def parse_line(path: Path, number: int, line: bytes, sequence: int, previous: str) -> Event:
+    """Return the event on a complete line.
+
+    Args:
+        path: file, for the message.
+        number: line in the file, from 1, for the message.
+        line: without its newline.
+        sequence: place in the chain, from 0, that it must have.
+        previous: sha256 of the line before in the chain, zeros for the first.
+
+    Raises:
+        TrialError: the line is damaged or moved.
+
+    """
     try:
         data = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrialError(f'{path}, line {number}: not JSON ({error}); the log was damaged, '
                          'restore it from a copy or start a new one') from error
-    if not isinstance(data, dict) or set(data) != FIELDS:
+    if (not isinstance(data, dict) or set(data) != FIELDS or not isinstance(data['data'], dict)
+            or not isinstance(data['kind'], str) or not isinstance(data['wall'], str)):
         raise TrialError(f'{path}, line {number}: not an event of a trial log')
-    if data['sequence'] != number - 1 or data['previous'] != previous:
+    if data['sequence'] != sequence or data['previous'] != previous:
         raise TrialError(f'{path}, line {number}: does not follow the line before; a line was '
                          'edited, removed or moved, so the log proves nothing any more')
     return Event(**data)
@@ -89,17 +102,26 @@ def read_log(path: str | Path) -> LogContents:
     TrialError which names the line.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise TrialError(f'cannot read the trial log {path}: {error.strerror}') from error
-    *lines, torn = content.split(b'\n')
+    *lines, torn = read_lines(path)
     events: list[Event] = []
     tip = FIRST
     for number, line in enumerate(lines, start=1):
-        events.append(_parse(path, number, line, tip))
+        events.append(parse_line(path, number, line, number - 1, tip))
         tip = sha256(line).hexdigest()
     return LogContents(tuple(events), tip, torn)
+
+
+def read_lines(path: Path) -> list[bytes]:
+    """Return the lines of a log without newlines; the last is torn, or empty.
+
+    Raises:
+        TrialError: the file cannot be read.
+
+    """
+    try:
+        return path.read_bytes().split(b'\n')
+    except OSError as error:
+        raise TrialError(f'cannot read the trial log {path}: {error.strerror}') from error
 
 
 class TrialLog:

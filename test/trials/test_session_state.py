@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""People see what they need, and nothing that tells the arm."""
+
+from dataclasses import replace
+import json
+
+import pytest
+
+from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.conductor import Conductor, Verb
+from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.sealed_schedule import SealedSchedule
+from vla_drop_ros.trials.session_state import (
+    guesses_wanted,
+    minutes_left,
+    pairs_done,
+    state_of,
+    suggestion,
+)
+from vla_drop_ros.trials.study_session import StudySession
+
+
+def judged(code: int, verdict: str = 'success', index: int | None = None) -> Attempt:
+    """Return an attempt that took 10 s."""
+    return Attempt(str(code), code - 1 if index is None else index, 0, 'red-left', 'x', 5.0, 15.0,
+                   verdict=verdict)
+
+
+def test_no_word_about_arms(design: Design) -> None:
+    """The state of a running study is JSON and holds no arm, token, checkpoint or secret."""
+    schedule = SealedSchedule(design, bytes(32))
+    conductor = Conductor(design, schedule, lambda kind, data: None, lambda attempts: False)
+    conductor.begin()
+    session = StudySession(design, conductor, lambda: conductor, resets=False)
+    for _ in range(6):
+        for verb in ('start', 'stop', 'success'):
+            conductor.take(Verb(verb, 'web'), 1.0)
+            text = json.dumps(state_of(session, design, 2.0), allow_nan=False)
+            for arm in design.arms:
+                assert arm.checkpoint not in text and f'"{arm.name}"' not in text
+            assert conductor.token() not in text and 'token' not in text
+
+
+def test_progress_is_told_in_pairs(design: Design) -> None:
+    """A pair counts when both arms have run it; the rest of the time is an estimate."""
+    counted = [judged(1), judged(2), judged(3)]
+    assert pairs_done(counted, 2) == 1
+    left = design.stopping.horizon * 2 - 3
+    assert minutes_left(counted, design) == pytest.approx(left * (10 + design.rest) / 60, abs=0.1)
+    endless = replace(design, stopping=replace(design.stopping, rule='anytime', horizon=0))
+    assert minutes_left(counted, endless) is None
+
+
+@pytest.mark.parametrize(('reason', 'verb'), [
+    ('timeout', 'failure'), ('policy_fault', 'failure'), ('safety_stop', 'invalid'),
+    ('robot_fault', 'invalid'), ('crash', 'invalid'), ('detector', 'success'), ('stopped', '')])
+def test_what_the_end_suggests(design: Design, reason: str, verb: str) -> None:
+    """A policy that fails to act has failed; a robot that was stopped proves nothing."""
+    found = suggestion(replace(judged(1), end_reason=reason), design)
+    assert (found['verb'] if found else '') == verb
+    assert not found or not found['reason'] or found['reason'] in design.invalid_reasons
+
+
+def test_guesses_are_asked_of_a_few_trials(design: Design) -> None:
+    """Five, spread over the study, each once."""
+    attempts = [judged(code) for code in range(1, 31)]
+    wanted = guesses_wanted(attempts)
+    assert wanted == ['6', '12', '18', '24', '30']
+    attempts[5].guess = 'unsure'
+    assert guesses_wanted(attempts) == ['12', '18', '24', '30']
+    assert guesses_wanted([judged(1, 'invalid')]) == []

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a blinded study on the robot: schedule, people's verdicts, log, console."""
+
+from dataclasses import asdict, dataclass
+import json
+from pathlib import Path
+import sys
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Joy
+from std_msgs.msg import Float64, String
+from trajectory_msgs.msg import JointTrajectory
+
+from vla_drop_ros import __version__
+from vla_drop_ros.contract_file import load_contract
+from vla_drop_ros.errors import TrialError
+from vla_drop_ros.nodes.messages import clock_seconds
+from vla_drop_ros.nodes.parameters import declare, parameter
+from vla_drop_ros.nodes.policy_streams import TRANSPORTS
+from vla_drop_ros.nodes.process import run_node
+from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATUS
+from vla_drop_ros.nodes.study_desk import StudyDesk
+from vla_drop_ros.nodes.study_errands import StudyErrands
+from vla_drop_ros.nodes.study_verbs import Gamepad, hear_detectors, hear_verbs, offer_services
+from vla_drop_ros.runtime.robot_inputs import stamp_of
+from vla_drop_ros.trials.conductor import Conductor, Reply, Verb
+from vla_drop_ros.trials.locked_study import load_study, open_schedule
+from vla_drop_ros.trials.session_state import state_of
+from vla_drop_ros.trials.study_log import begin_session, LOG_FILE, open_log
+from vla_drop_ros.trials.study_session import StudySession
+from vla_drop_ros.trials.unblinding import stopping_rule
+
+POLICY, GATE, RECORDER = 'policy_node', 'command_gate', 'bag_recorder'
+REHEARSAL = 1_000_000  # round that no study reaches; its tokens are as good as any
+TICK = 0.05  # [s]
+
+
+@dataclass(frozen=True)
+class StudyParameters:
+    """Parameters of ``trial_node``."""
+
+    study: str = parameter('', 'Folder of a locked study: vla_drop trials plan DESIGN -o FOLDER')
+    robot: str = parameter('', 'Path of the robot contract; names the cameras')
+    log: str = parameter('', "Log to write or go on with; '' is log.jsonl in the study's folder")
+    robot_name: str = parameter('robot', 'Name of this robot in the log')
+    operator: str = parameter('', 'Pseudonym of the person at the robot')
+    first_round: int = parameter(0, 'First round of this robot, where several share a study',
+                                 minimum=0)
+    end_round: int = parameter(0, 'Round before which this robot ends; 0: the last', minimum=0)
+    reset_service: str = parameter(
+        '', "Service (std_srvs/Trigger) by which the robot arranges the scene; '' people do it")
+    scene_parameters: str = parameter(
+        '', 'Node whose parameters seed, task and variant say which scene a reset arranges')
+    success_topic: str = parameter('', 'Latched Bool by which a simulator says success')
+    ends_on_success: bool = parameter(False, 'A success that is detected ends the trial')
+    camera: str = parameter('', "Camera of the console; '' is the first of the contract")
+    host: str = parameter('127.0.0.1', 'Address of the console; 0.0.0.0 is reachable by phones')
+    port: int = parameter(8080, 'Port of the console; -1: no console', minimum=-1, maximum=65535)
+    joy_topic: str = parameter('joy', 'Gamepad')
+    joy_buttons: tuple[str, ...] = parameter(
+        ('',), "What its buttons do: 'start=0', 'success=1', 'invalid camera_lost=6'")
+
+
+class StudyNode(Node):
+    """Callbacks hand what arrives to the session; a timer asks it what to send."""
+
+    def __init__(self, context: Context | None = None,
+                 overrides: list[Parameter] | None = None) -> None:
+        """Open study and log, and create the interfaces."""
+        super().__init__('trial_node', context=context, parameter_overrides=overrides)
+        wanted = self.parameters = declare(self, StudyParameters)
+        if not wanted.study:
+            raise TrialError('the parameter study is empty; give the folder of a locked study')
+        folder = Path(wanted.study).expanduser()
+        study = load_study(folder)
+        self.design, self._contract = study.design, load_contract(wanted.robot)
+        if self.design.simulation and not wanted.scene_parameters:
+            raise TrialError('the study is of a simulated robot: give reset_service and '
+                             'scene_parameters, as ab_trial.launch.py does')
+        schedule = open_schedule(folder, study)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._log, events = open_log(
+            Path(wanted.log).expanduser() if wanted.log else folder / LOG_FILE, study,
+            wanted.robot_name, (wanted.first_round, wanted.end_round), __version__)
+        try:
+            begin_session(self._log, events, wanted.operator, wanted.robot_name,
+                          asdict(wanted), {'vla_drop_ros': __version__})
+            conductor = Conductor(
+                self.design, schedule, self._log.append,
+                stopping_rule(schedule, self.design, study.boundaries), wanted.first_round,
+                wanted.end_round)
+            conductor.resume((event.kind, event.data) for event in events)
+        except BaseException:
+            self._log.close()
+            raise
+
+        def rehearsal() -> Conductor:
+            practice = Conductor(self.design, schedule, lambda kind, data: None,
+                                 lambda attempts: False, REHEARSAL)
+            practice.begin()
+            return practice
+
+        self.session = StudySession(
+            self.design, conductor, rehearsal, resets=bool(wanted.reset_service),
+            scenes=bool(wanted.scene_parameters))
+        self._told = ''
+        self._connect(folder)
+
+    def _connect(self, folder: Path) -> None:
+        wanted, session = self.parameters, self.session
+        self._errands = StudyErrands(self, POLICY, wanted.scene_parameters, wanted.reset_service,
+                                     session.answer)
+        self._state = self.create_publisher(String, '~/state', LATCHED)
+        self._desk = StudyDesk(session, folder, self._log.append)
+        camera = self._contract.cameras[wanted.camera or next(iter(self._contract.cameras))]
+        for kind, topic, callback, qos in (
+                (String, f'{POLICY}/checkpoint',
+                 lambda message: session.policy(message.data), LATCHED),
+                (String, f'{GATE}/state', lambda message: session.gate(message.data), LATCHED),
+                (Float64, f'{GATE}/capture_to_command',
+                 lambda message: session.age(message.data), STATUS),
+                (JointTrajectory, f'{POLICY}/action_chunk', self._on_chunk, COMMAND),
+                (DiagnosticArray, '/diagnostics', self._on_diagnostics, STATUS),
+                (String, f'{RECORDER}/bag', self._on_bag, LATCHED),
+                (TRANSPORTS[camera.transport], camera.topic, self._desk.on_image, IMAGE)):
+            self.create_subscription(kind, topic, callback, qos)
+        offer_services(self, self.design, self.press)
+        hear_verbs(self, self.press, self._refuse)
+        hear_detectors(self, wanted.success_topic, lambda source, code, success: session.detect(
+            source, code, success, wanted.ends_on_success), self._refuse)
+        pad = Gamepad(wanted.joy_buttons, self.press)
+        self.create_subscription(Joy, wanted.joy_topic, pad.hear, STATUS)
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the study is over; the node goes on, for guesses and the last undo."""
+        return bool(self.session.conductor.course.finished)
+
+    def start(self) -> bool:
+        """Open the console and let the session run."""
+        if self.parameters.port >= 0:
+            url = self._desk.open(self.parameters.host, self.parameters.port)
+            self.get_logger().info(f'console: {url}')
+        self.create_timer(TICK, self._tick, clock=self._steady)
+        return True
+
+    def close(self) -> None:
+        """Stop the policy, end a trial that runs, and close the log."""
+        self._desk.close()
+        self._errands.silence()
+        self.session.close()
+        try:
+            self._log.append('session_end', {})
+        except TrialError as error:
+            self.get_logger().error(str(error))
+        self._log.close()
+
+    def press(self, verb: Verb) -> Reply:
+        """Do what somebody wants; in the thread of the executor only."""
+        reply = self.session.press(verb)
+        if reply.done and verb.name == 'start':
+            self._desk.save_picture()
+        self._go_on()
+        return reply
+
+    def _tick(self) -> None:
+        try:
+            self._desk.work(self.press)
+        except TrialError as error:  # the log is full: people see it, the trials wait
+            self.session.problem = str(error)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self._errands.do(self.session.tick(
+            clock_seconds(self), self._steady.now().nanoseconds * 1e-9, self._errands.absent()))
+        self._publish_state()
+
+    def _publish_state(self) -> None:
+        state = state_of(self.session, self.design, clock_seconds(self))
+        self._desk.show(state)
+        told = json.dumps({key: value for key, value in state.items()
+                           if key not in ('stamp', 'elapsed')})
+        if told != self._told:
+            self._told = told
+            self._state.publish(String(data=json.dumps(state)))
+
+    def _on_chunk(self, message: JointTrajectory) -> None:
+        if message.points:  # an empty chunk says that the policy paused
+            self.session.chunk(stamp_of(message))
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.endswith(GATE):
+                altered = [value.value for value in status.values
+                           if value.key == 'commands altered']
+                self.session.measures.count_clipped(int(altered[0]) if altered else 0)
+
+    def _on_bag(self, message: String) -> None:
+        try:
+            bag = json.loads(message.data)
+            self.session.measure(str(bag.pop('code')), {'bag': bag})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._refuse(f'{message.data[:60]!r} is no report of a bag: {error}')
+
+    def _refuse(self, why: str) -> None:
+        self.get_logger().warning(why, throttle_duration_sec=1.0)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the study in this process; return the exit code."""
+    return run_node(StudyNode, args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

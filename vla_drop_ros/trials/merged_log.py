@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logs of one study from several robots or days, read together or merged into one file.
+
+A merged file holds the lines of every log unchanged, chain by chain, in the order in which the
+logs were begun. So it is what it would be whichever of them were merged first, and it can be
+merged and reported again. A log is known by the uuid in its ``opened`` event: a copy, or an older
+copy, of the same log counts once.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+import os
+from pathlib import Path
+from typing import Any
+
+from vla_drop_ros.errors import TrialError
+from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.course import Course
+from vla_drop_ros.trials.locked_study import LockedStudy
+from vla_drop_ros.trials.log import Event, FIRST, parse_line, read_lines
+from vla_drop_ros.trials.sealed_schedule import SealedSchedule
+
+IDENTITY = ('log', 'study', 'commitment')
+NO_EVENT = (KeyError, TypeError, ValueError, IndexError, AttributeError, TrialError)
+
+
+@dataclass(frozen=True, slots=True)
+class StudyLog:
+    """The log of one robot, its chain checked and its events told.
+
+    Attributes:
+        opened: data of its ``opened`` event: log, study, commitment, robot ...
+        lines: as they are in the file, without newlines.
+        events: one a line.
+        course: the state after them.
+        source: file that it was read from.
+        first: its first line in this file, from 1.
+        torn: bytes of a torn last line, which say nothing.
+
+    """
+
+    opened: Mapping[str, Any]
+    lines: tuple[bytes, ...]
+    events: tuple[Event, ...]
+    course: Course
+    source: Path
+    first: int
+    torn: int = 0
+
+    @property
+    def uuid(self) -> str:
+        """Return what tells this log from every other."""
+        return str(self.opened['log'])
+
+    @property
+    def begun(self) -> tuple[str, str]:
+        """Return what logs are ordered by: when they were begun, then the uuid."""
+        return self.events[0].wall, self.uuid
+
+    def place_of(self, code: str) -> str:
+        """Return file and line where a trial was issued, for messages."""
+        line = max((event.sequence for event in self.events if event.kind == 'issued'
+                    and str(event.data['code']) == code), default=0)
+        return f'{self.source}, line {self.first + line}'
+
+
+def read_logs(paths: Iterable[str | Path], study: LockedStudy | None = None,
+              schedule: SealedSchedule | None = None) -> dict[str, StudyLog]:
+    """Read logs and merged logs, check them, and return them by uuid, in the order of begin.
+
+    Args:
+        paths: files; any order, any of them twice, or older copies of others.
+        study: that they must belong to; None: any, but all to one.
+        schedule: whose tokens they must hold; None: tokens are compared with each other only.
+
+    Raises:
+        TrialError: a file cannot be read; a chain is broken; two copies of a log went on
+            differently; the logs are of several studies, or of another one; a place of the
+            schedule has two verdicts that count; a token is not that of its place.
+
+    """
+    found: dict[str, StudyLog] = {}
+    for path in paths:
+        for log in _logs_in(Path(path)):
+            other = found.setdefault(log.uuid, log)
+            found[log.uuid] = _longer(other, log)
+    logs = sorted(found.values(), key=lambda log: log.begun)
+    _check_study(logs, study)
+    _check_places(logs)
+    if schedule is not None:
+        _check_tokens(logs, schedule)
+    return {log.uuid: log for log in logs}
+
+
+def attempts_of(logs: Mapping[str, StudyLog]) -> list[Attempt]:
+    """Return the attempts of all logs, each log's in its order."""
+    return [attempt for log in logs.values() for attempt in log.course.attempts]
+
+
+def merged(logs: Mapping[str, StudyLog]) -> bytes:
+    """Return the content of the merged file: every line of every log, in the order of begin."""
+    ordered = sorted(logs.values(), key=lambda log: log.begun)
+    return b''.join(line + b'\n' for log in ordered for line in log.lines)
+
+
+def merge(paths: Iterable[str | Path], output: Path) -> dict[str, StudyLog]:
+    """Write the merged file, whole or not at all, and return what is in it.
+
+    Raises:
+        TrialError: as ``read_logs``; or the output exists and is not this very merged file, so
+            that no log is ever overwritten; or it cannot be written.
+
+    """
+    logs = read_logs(paths)
+    if not logs:
+        raise TrialError('nothing to merge; name the logs of one study')
+    content = merged(logs)
+    partial = output.with_name(output.name + '.partial')
+    try:
+        if output.exists():
+            if output.read_bytes() == content:
+                return logs
+            raise TrialError(f'{output} exists and is never overwritten; choose another file '
+                             f'(it can be merged itself: vla_drop trials merge {output} ...)')
+        with partial.open('wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(output)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise TrialError(f'cannot write {output}: {error.strerror}') from error
+    return logs
+
+
+def _logs_in(path: Path) -> list[StudyLog]:
+    """Return the logs in a file; a line with sequence 0 begins another one."""
+    *lines, torn = read_lines(path)
+    starts: list[int] = []
+    events: list[Event] = []
+    tip = FIRST
+    for number, line in enumerate(lines):
+        begins = not events or (FIRST.encode() in line and _begins(path, number + 1, line))
+        if begins:
+            starts.append(number)
+            tip = FIRST
+        events.append(parse_line(path, number + 1, line, number - starts[-1], tip))
+        tip = sha256(line).hexdigest()
+    ends = [*starts[1:], len(lines)]
+    found = [_told(path, lines[start:end], events[start:end], start + 1)
+             for start, end in zip(starts, ends, strict=True)]
+    if not found:
+        raise TrialError(f'{path} holds no complete line of a log; leave it out')
+    if torn:
+        last = found[-1]
+        found[-1] = StudyLog(last.opened, last.lines, last.events, last.course, path, last.first,
+                             len(torn))
+    return found
+
+
+def _begins(path: Path, number: int, line: bytes) -> bool:
+    try:
+        parse_line(path, number, line, 0, FIRST)
+    except TrialError:
+        return False
+    return True
+
+
+def _told(path: Path, lines: list[bytes], events: list[Event], first: int) -> StudyLog:
+    """Return a log with its state."""
+    opened = next((event.data for event in events if event.kind == 'opened'), {})
+    missing = [key for key in IDENTITY if not isinstance(opened.get(key), str)]
+    if missing:
+        raise TrialError(f'{path}, line {first}: the log that begins here does not say '
+                         f'{", ".join(missing)}; only logs of blinded studies can be merged')
+    course = Course()
+    for place, event in enumerate(events):
+        try:
+            course.apply(event.kind, event.data)
+        except NO_EVENT as error:
+            raise TrialError(
+                f'{path}, line {first + place}: the event {event.kind!r} does not fit what was '
+                f'before ({error!r}); the log was damaged or is of another version') from error
+    return StudyLog(opened, tuple(lines), tuple(events), course, path, first)
+
+
+def _longer(one: StudyLog, other: StudyLog) -> StudyLog:
+    """Return the longer of two copies of a log; raise where they went on differently."""
+    short, long = sorted((one, other), key=lambda log: len(log.lines))
+    for place, (left, right) in enumerate(zip(short.lines, long.lines, strict=False)):
+        if left != right:
+            raise TrialError(
+                f'{short.source}, line {short.first + place}, and {long.source}, line '
+                f'{long.first + place}, differ, but both say that they are log {one.uuid}: a '
+                'copy was gone on with apart from the other. Keep the one that the robot wrote '
+                'last and leave the other out; give every robot a log of its own')
+    return one if len(one.lines) == len(other.lines) else long
+
+
+def _check_study(logs: list[StudyLog], study: LockedStudy | None) -> None:
+    for log in logs:
+        expected = (logs[0].opened['study'], logs[0].opened['commitment']) if study is None else (
+            study.design.digest, study.commitment)
+        said = log.opened['study'], log.opened['commitment']
+        if said != expected:
+            where = f'of {logs[0].source}' if study is None else 'that is asked for'
+            what = 'design' if said[0] != expected[0] else 'sealed schedule'
+            raise TrialError(
+                f'{log.source}, line {log.first}: the log is of another study, its {what} is not '
+                f'the one {where} ({said[0][:12]} and {said[1][:12]}, not {expected[0][:12]} '
+                f'and {expected[1][:12]}); leave it out, or report it on its own')
+
+
+def _check_places(logs: list[StudyLog]) -> None:
+    """Raise where a place has two verdicts that count, or an attempt two tokens."""
+    counted: dict[int, str] = {}
+    tokens: dict[tuple[int, int], tuple[str, str, str]] = {}
+    for log in logs:
+        for attempt in log.course.attempts:
+            where = log.place_of(attempt.code)
+            said = attempt.token, attempt.condition
+            token, condition, first = tokens.setdefault(
+                (attempt.index, attempt.attempt), (*said, where))
+            if said != (token, condition) or not attempt.token.startswith(
+                    f'{attempt.index}.{attempt.attempt}.'):
+                raise TrialError(
+                    f'{where}: trial {attempt.code} has a token or condition '
+                    f'{attempt.condition!r} that is not that of place {attempt.index} (compare '
+                    f'{first}); the log is of another study or was changed: leave it out')
+            if attempt.counts and attempt.index in counted:
+                raise TrialError(
+                    f'{counted[attempt.index]}, and {where}: both trials are judged and have '
+                    f'the same place in the schedule, {attempt.index}. Two robots ran the same '
+                    'rounds, or a copy was gone on with: leave one of the logs out, and give '
+                    'every robot rounds of its own')
+            if attempt.counts:
+                counted[attempt.index] = where
+
+
+def _check_tokens(logs: list[StudyLog], schedule: SealedSchedule) -> None:
+    for log in logs:
+        for attempt in log.course.attempts:
+            slot = schedule.slot(attempt.index)
+            expected = schedule.token(attempt.index, attempt.attempt), slot.condition
+            if (attempt.token, attempt.condition) != expected:
+                raise TrialError(
+                    f'{log.place_of(attempt.code)}: token or condition {attempt.condition!r} of '
+                    f'trial {attempt.code} is not that of place {attempt.index} of the schedule; '
+                    'the log is of another study or was changed: leave it out')

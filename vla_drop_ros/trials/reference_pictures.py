@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of scenes: how each trial began, and what the next one is to look like.
+
+The reference of a scene is the design's picture of it, or else how the scene looked when the
+condition was last run: the second trial of a pair is to begin like the first.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+import os
+from pathlib import Path
+
+from vla_drop_ros.errors import TrialError
+from vla_drop_ros.trials.attempts import Attempt
+
+PICTURES, REFERENCES = 'pictures', 'references'
+
+
+class ReferencePictures:
+    """JPEG files in the folder of a study; written once, never overwritten."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep the pictures of the study in ``folder``."""
+        self._folder = folder
+
+    def save(self, code: str, jpeg: bytes) -> tuple[str, str]:
+        """Write the picture with which a trial began; return path in the folder, and sha256.
+
+        Raises:
+            TrialError: it cannot be written.
+
+        """
+        place = self._folder / PICTURES
+        try:
+            place.mkdir(exist_ok=True)
+            path, number = place / f'{code}.jpg', 1
+            while path.exists():  # the verdict before was undone, and the trial run again
+                number += 1
+                path = place / f'{code}-{number}.jpg'
+            with path.open('xb') as file:
+                file.write(jpeg)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise TrialError(f'cannot write a picture to {place}: {error.strerror}') from error
+        return str(path.relative_to(self._folder)), sha256(jpeg).hexdigest()
+
+    def reference(self, condition: str, attempts: Sequence[Attempt]) -> bytes | None:
+        """Return how the scene of a condition is to look, None where nobody knows yet.
+
+        Args:
+            condition: id of the condition.
+            attempts: every attempt so far, the current one last.
+
+        """
+        found = self._folder / REFERENCES / f'{condition}.jpg'
+        paths = [found] if found.is_file() else []
+        paths += [self._folder / str(one.values['picture']['uri'])
+                  for one in reversed(attempts[:-1])
+                  if one.condition == condition and one.counts and one.values.get('picture')]
+        for path in paths[:1]:
+            try:
+                return path.read_bytes()
+            except OSError:
+                return None
+        return None

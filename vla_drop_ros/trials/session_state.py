@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people are shown of a study that runs: all they need, and nothing about arms."""
+
+from collections.abc import Sequence
+import math
+from statistics import median
+from typing import Any
+
+from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.course import Phase
+from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.study_session import StudySession
+
+GUESSED = 5  # trials about which people are asked at the end which arm ran
+
+
+def state_of(session: StudySession, design: Design, now: float) -> dict[str, Any]:
+    """Return the state as plain JSON types.
+
+    Args:
+        session: the session.
+        design: of the study.
+        now: node clock, [s].
+
+    """
+    conductor = session.conductor
+    course, current = conductor.course, conductor.current
+    counted = [one for one in course.attempts if one.counts]
+    undoable, pairs = course.undoable, pairs_done(counted, len(design.arms))
+    condition = conductor.condition
+    running = course.phase is Phase.RUNNING
+    return {
+        'study': design.title, 'question': design.question, 'phase': course.phase.value,
+        'code': current.code, 'pairs_done': pairs, 'pairs_planned': design.stopping.horizon,
+        'trials_done': len(counted), 'minutes_left': minutes_left(counted, design),
+        'may_stop': course.may_stop,
+        'condition': {'id': condition.id, 'task': condition.task,
+                      'instruction': str(session.scene.get('instruction')
+                                         or condition.instruction),
+                      'setup': condition.setup},
+        'timeout': design.timeout,
+        'elapsed': round(max(0.0, (now if running else current.ended) - current.started), 2)
+        if current.started == current.started and (running or current.ended == current.ended)
+        else 0.0,
+        'rubric': [{'id': stage.id, 'text': stage.text} for stage in design.rubric],
+        'failure_reasons': list(design.failure_reasons),
+        'invalid_reasons': list(design.invalid_reasons),
+        'undo': undoable.code if undoable else '',
+        'last': {'code': undoable.code, 'verdict': undoable.verdict} if undoable else None,
+        'suggestion': suggestion(current, design) if course.phase is Phase.JUDGE else None,
+        'ready': {'policy': session.policy_ready, 'scene': session.scene_ready,
+                  'robot': bool(session.gate_state) and not session.estopped},
+        'waiting': session.waiting if course.phase is Phase.ARRANGE else '',
+        'estop': session.estopped, 'gate': session.gate_state, 'problem': session.problem,
+        'rehearsal': session.rehearsing, 'detected': dict(current.detected),
+        'guesses_wanted': guesses_wanted(course.attempts)
+        if course.phase is Phase.FINISHED and not session.rehearsing else [],
+        'finished': course.finished, 'stamp': round(now, 3)}
+
+
+def pairs_done(counted: Sequence[Attempt], arms: int) -> int:
+    """Return how many pairs all arms have run."""
+    done: dict[int, set[int]] = {}
+    for attempt in counted:
+        done.setdefault(attempt.index // arms, set()).add(attempt.index)
+    return sum(len(places) == arms for places in done.values())
+
+
+def minutes_left(counted: Sequence[Attempt], design: Design) -> float | None:
+    """Return about how long the study may go on, [min]; None without a horizon."""
+    if not design.stopping.horizon:
+        return None
+    left = max(0, design.stopping.horizon * len(design.arms) - len(counted))
+    lengths = [one.duration for one in counted if math.isfinite(one.duration)
+               and one.duration > 0.0]
+    return round(left * ((median(lengths) if lengths else design.timeout) + design.rest) / 60, 1)
+
+
+def suggestion(attempt: Attempt, design: Design) -> dict[str, str] | None:
+    """Return the verdict that the end of a trial suggests; people confirm it or say another."""
+    if attempt.end_reason == 'detector' or (attempt.detected and all(attempt.detected.values())):
+        return {'verb': 'success', 'reason': '', 'why': 'the detector saw a success'}
+    if attempt.end_reason in ('timeout', 'policy_fault'):
+        return {'verb': 'failure', 'reason': '', 'why': {
+            'timeout': 'time is up', 'policy_fault': 'the policy fell silent'}[
+                attempt.end_reason]}
+    wanted = {'safety_stop': 'emergency_stop', 'robot_fault': 'robot_fault', 'crash': ''}
+    if attempt.end_reason not in wanted:
+        return None
+    reason = wanted[attempt.end_reason]
+    return {'verb': 'invalid', 'reason': reason if reason in design.invalid_reasons else '',
+            'why': {'safety_stop': 'the robot was stopped', 'robot_fault': 'the robot fell silent',
+                    'crash': 'the trial node ended in the middle'}[attempt.end_reason]}
+
+
+def guesses_wanted(attempts: Sequence[Attempt]) -> list[str]:
+    """Return the trials about which nobody has guessed yet, spread over the study."""
+    valid = [one for one in attempts if one.counts]
+    step = max(1, len(valid) // GUESSED)
+    return [one.code for one in valid[step - 1::step][:GUESSED] if not one.guess]

@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Between people, robot and policy while a blinded study runs: what to send, and when to end.
+
+The conductor knows the protocol; this knows the machines. It asks the policy node for the token
+of the next trial and the robot for a reset, refuses a start until all are ready, and ends a trial
+when the gate is stopped, the policy falls silent or time is up. Each trial ends with the empty
+instruction, before anything else: the robot holds even if the log cannot be written.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+import json
+from typing import Any
+
+from vla_drop_ros.errors import TrialError
+from vla_drop_ros.trials.commands import (
+    Command,
+    PrepareScene,
+    ResetScene,
+    SendInstruction,
+    UseToken,
+)
+from vla_drop_ros.trials.conductor import Conductor, Reply, Verb
+from vla_drop_ros.trials.course import Phase
+from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.trial_measures import TrialMeasures
+
+SEALED = 'sealed:'
+OPERATION = ('rehearse', 'reset')  # verbs that are about the machines, not about a trial
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long to wait for others, [s].
+
+    Attributes:
+        answer: for a service to answer.
+        again: before asking again after a refusal.
+        first_chunk: for the first chunk after the start, steady.
+        silence: between chunks, steady.
+        stall: for the node clock to move on, steady.
+
+    """
+
+    answer: float = 20.0
+    again: float = 2.0
+    first_chunk: float = 15.0
+    silence: float = 5.0
+    stall: float = 10.0
+
+
+class StudySession:
+    """One person's session of a study; no method raises for what machines or people do.
+
+    Attributes:
+        waiting: what is missing before a trial can start, '' when it can.
+        problem: what people must mend, '' while all is well.
+        scene: what the robot said of the scene, empty for a real one.
+        rehearsing: whether the trials are practice, which is not logged.
+        measures: of the trial that runs or ran last.
+
+    """
+
+    def __init__(self, design: Design, conductor: Conductor, rehearsal: Callable[[], Conductor],
+                 resets: bool, scenes: bool = False, waits: Waits | None = None) -> None:
+        """Take a conductor that has begun or resumed.
+
+        Args:
+            design: of the study.
+            conductor: of the study.
+            rehearsal: returns a conductor that logs nothing.
+            resets: the robot arranges the scene itself when asked; else people do.
+            scenes: the robot is simulated, and is told which scene to arrange.
+            waits: how long to wait.
+
+        """
+        self.problem = self.waiting = ''
+        self.scene: Mapping[str, Any] = {}
+        self.rehearsing = False
+        self.measures = TrialMeasures()
+        self._design = design
+        self._real, self._rehearsal = conductor, rehearsal
+        self._conductor = conductor
+        self._resets, self._scenes = resets, scenes
+        self._waits = waits or Waits()
+        self._out: list[Command] = [SendInstruction('')]  # who was here before may have crashed
+        self._pending: dict[str, tuple[Command, float]] = {}
+        self._ready: dict[str, str] = {}  # what is ready, and for which attempt
+        self._not_before: dict[str, float] = {}
+        self._policy = self._gate = ''
+        self._now = self._moved = self._heard = float('-inf')
+        self._steady = float('-inf')
+        self._ended: tuple[str, float] | None = None
+        self._measured: set[str] = set()
+        self._said: dict[str, bool] = {}
+        self._ready['silent'] = self._key()
+        if conductor.phase is Phase.JUDGE:
+            self._measured.add(self._trial())  # by a node that has ended
+
+    @property
+    def conductor(self) -> Conductor:
+        """Return who conducts now: the study's, or the rehearsal's."""
+        return self._conductor
+
+    @property
+    def estopped(self) -> bool:
+        """Say whether the gate is stopped for good."""
+        return 'estopped' in self._gate
+
+    @property
+    def gate_state(self) -> str:
+        """Return what the gate said last."""
+        return self._gate
+
+    @property
+    def policy_ready(self) -> bool:
+        """Say whether the policy of the current trial answers."""
+        return self._policy == SEALED + self._conductor.token()
+
+    @property
+    def scene_ready(self) -> bool:
+        """Say whether the robot has arranged the scene of the current trial; people say so."""
+        return not self._resets or self._ready.get('scene') == self._key()
+
+    def policy(self, checkpoint: str) -> None:
+        """Take what the policy node says answers now."""
+        self._policy = checkpoint
+
+    def gate(self, state: str) -> None:
+        """Take the state of the command gate."""
+        self._gate = state
+
+    def chunk(self, stamp: float) -> None:
+        """Take the capture time of an action chunk, [s] on the node clock."""
+        if self._conductor.phase is Phase.RUNNING and stamp >= self._conductor.current.started:
+            if not self.measures.chunks:
+                self.measures.first_chunk = self._now - self._conductor.current.started
+            self.measures.chunks += 1
+            self._heard = self._steady
+
+    def age(self, seconds: float) -> None:
+        """Take the age of the images behind a command, [s]."""
+        if self._conductor.phase is Phase.RUNNING and self.measures.chunks:
+            self.measures.ages.append(seconds)
+
+    def answer(self, command: Command, agreed: bool, text: str) -> None:
+        """Take the answer to a command; one that nobody waits for any more is ignored."""
+        name = _kind(command)
+        pending = self._pending.get(name)
+        if pending is None or pending[0] is not command:
+            return
+        del self._pending[name]
+        if not agreed:
+            self.problem = f'{_WHO[name]} refused: {text[:300]}'
+            self._not_before[name] = self._steady + self._waits.again
+        elif isinstance(command, PrepareScene):
+            self._ask(ResetScene(), 'reset')
+        elif isinstance(command, ResetScene):
+            self.scene = _parsed(text)
+            self._ready['scene'] = self._key()
+            self.problem = ''
+        else:
+            self.problem = ''
+
+    def press(self, verb: Verb) -> Reply:
+        """Do what somebody wants, or say why not."""
+        if verb.name in OPERATION:
+            return self._operate(verb)
+        if verb.name == 'start' and self._conductor.phase is Phase.ARRANGE and self.waiting:
+            return Reply(False, f'not yet: {self.waiting}')
+        if verb.name == 'stop':
+            self._out.append(SendInstruction(''))  # first: the robot, then the log
+        before = self._conductor.phase
+        if before is Phase.JUDGE:
+            self._write_measures()
+        try:
+            reply = self._conductor.take(verb, self._now)
+        except TrialError as error:
+            self.problem = str(error)
+            if verb.name == 'stop' and before is Phase.RUNNING:
+                self._ended = self._ended or ('stopped', self._now)
+            return Reply(False, str(error))
+        if reply.done and verb.name == 'start':
+            self._begin()
+        if reply.done and verb.name in ('undo', 'success', 'failure', 'partial', 'invalid'):
+            self._ready.clear()
+        return reply
+
+    def detect(self, source: str, code: str, success: bool, ends: bool) -> None:
+        """Take what a detector or the simulator says of a trial.
+
+        Args:
+            source: who says it.
+            code: trial that is meant; '' for the current one.
+            success: what it says.
+            ends: whether a success ends the trial.
+
+        """
+        self._said[source] = success
+        if success and self._conductor.phase in (Phase.RUNNING, Phase.JUDGE):
+            self._note_detection(source, code)
+            if ends:
+                self._end('detector')
+
+    def tick(self, now: float, steady: float, absent: Sequence[str] = ()) -> list[Command]:
+        """Decide, and return what to send.
+
+        Args:
+            now: node clock, [s].
+            steady: a clock that never stops, [s].
+            absent: names of the services that are needed and not there.
+
+        """
+        if now != self._now:
+            self._now, self._moved = now, steady
+        self._steady = steady
+        if self._conductor.phase is Phase.ARRANGE:
+            self._arrange(absent)
+        elif self._conductor.phase is Phase.RUNNING:
+            self._watch()
+        elif self._conductor.phase is Phase.JUDGE:
+            self._write_measures()
+        out, self._out = self._out, []
+        return out
+
+    def measure(self, code: str, values: Mapping[str, Any]) -> None:
+        """Log what others measured of a trial: its bag, its picture."""
+        if not self.rehearsing and any(one.code == code for one in self._real.attempts):
+            self._guarded(lambda: self._real.measure(code, values))
+
+    def close(self) -> None:
+        """End a trial that runs, since nobody watches any more."""
+        if self._conductor.phase is Phase.RUNNING:
+            self._end('crash')
+
+    def _trial(self) -> str:
+        current = self._conductor.current
+        return f'{self.rehearsing} {current.code} {current.started}'
+
+    def _key(self) -> str:
+        current = self._conductor.current
+        return f'{self.rehearsing} {current.index}.{current.attempt} {len(current.undone)}'
+
+    def _arrange(self, absent: Sequence[str]) -> None:
+        if self._ready.get('silent') != self._key():
+            self._ready['silent'] = self._key()
+            self._out.append(SendInstruction(''))
+        if not absent:
+            token = SEALED + self._conductor.token()
+            if not self.policy_ready:
+                self._ask(UseToken(token), 'policy')
+            if not self.scene_ready and 'reset' not in self._pending:
+                self._ask(self._preparation(), 'prepare')
+        self.waiting = self._missing(absent)
+
+    def _missing(self, absent: Sequence[str]) -> str:
+        if absent:
+            return f'{", ".join(absent)} did not appear yet'
+        if not self.policy_ready:
+            return 'the policy is being prepared'
+        if not self.scene_ready:
+            return 'the robot is being reset'
+        if self.estopped:
+            return 'the robot is stopped: release the emergency stop, then reset it at the gate'
+        if not self._gate:
+            return 'the command gate says nothing'
+        return 'the command gate is not active' if 'inactive' in self._gate else ''
+
+    def _preparation(self) -> Command:
+        conductor, design = self._conductor, self._design
+        if not self._scenes:
+            return ResetScene()
+        first = int(design.simulation.get('seed', design.seed % 2**30))
+        return PrepareScene(first + conductor.current.index // len(design.arms),
+                            conductor.condition.task,
+                            str(design.simulation.get('variant', 'nominal')))
+
+    def _ask(self, command: Command, name: str) -> None:
+        """Send a command, unless the last of its kind is not answered yet."""
+        since = self._pending.get(name, (None, float('-inf')))[1]
+        if self._steady - since < self._waits.answer or (
+                self._steady < self._not_before.get(name, float('-inf'))):
+            return
+        if name in self._pending:
+            self.problem = f'{_WHO[name]} did not answer within {self._waits.answer:.0f} s'
+        self._pending[name] = command, self._steady
+        self._out.append(command)
+
+    def _begin(self) -> None:
+        text = str(self.scene.get('instruction') or self._conductor.condition.instruction)
+        self.measures = TrialMeasures(instruction=text)
+        self._ended = None
+        self._said = {source: False for source, success in self._said.items() if not success}
+        self._heard = self._moved = self._steady
+        self._out.append(SendInstruction(text))
+
+    def _watch(self) -> None:
+        waits, measures = self._waits, self.measures
+        silent = self._moved - self._heard  # while time stands still no policy can speak
+        if self._ended is not None:
+            self._end(*self._ended)  # the log could not be written before
+        elif self.estopped:
+            self._end('safety_stop')
+        elif self._steady - self._moved > waits.stall:
+            self._end('robot_fault')
+        elif silent > (waits.silence if measures.chunks else waits.first_chunk):
+            self._end('policy_fault')
+        elif self._now - self._conductor.current.started >= self._design.timeout:
+            self._end('timeout')
+
+    def _end(self, reason: str, stamp: float | None = None) -> None:
+        """Stop the robot, then write that the trial has ended; if it cannot be, try again."""
+        if self._conductor.phase is not Phase.RUNNING:
+            return
+        first = self._ended is None
+        self._ended = reason, self._now if stamp is None else stamp
+        if first:
+            self._out.append(SendInstruction(''))
+        if first or self._steady >= self._not_before.get('log', float('-inf')):
+            self._guarded(lambda: self._conductor.end(*(self._ended or (reason, self._now))))
+
+    def _write_measures(self) -> None:
+        """Log what was measured and detected, once a trial."""
+        current, key = self._conductor.current, self._trial()
+        if key in self._measured:
+            return
+        if self._guarded(lambda: self._conductor.measure(current.code, self.measures.to_dict())):
+            self._measured.add(key)
+            for source in self._said:
+                self._note_detection(source, current.code)
+
+    def _note_detection(self, source: str, code: str) -> None:
+        said = self._said[source]
+        if self._conductor.current.detected.get(source) != said:
+            self._guarded(lambda: self._conductor.take(
+                Verb('detect', source, code=code, value=said), self._now))
+
+    def _guarded(self, write: Callable[[], object]) -> bool:
+        try:
+            write()
+        except TrialError as error:
+            self.problem = str(error)
+            self._not_before['log'] = self._steady + self._waits.again
+            return False
+        return True
+
+    def _operate(self, verb: Verb) -> Reply:
+        if self._conductor.phase not in (Phase.ARRANGE, Phase.FINISHED):
+            return Reply(False, f'{verb.name} is possible between trials only')
+        self._ready.clear()
+        self._pending.clear()
+        self._not_before.clear()
+        if verb.name == 'reset':
+            return Reply(True, 'policy and scene are prepared again')
+        self.rehearsing = not self.rehearsing
+        self._conductor = self._rehearsal() if self.rehearsing else self._real
+        return Reply(True, 'rehearsal: nothing is logged' if self.rehearsing else
+                     'the study goes on: every trial counts')
+
+
+def _kind(command: Command) -> str:
+    return {UseToken: 'policy', PrepareScene: 'prepare', ResetScene: 'reset'}.get(
+        type(command), '')
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        scene = json.loads(text)
+    except ValueError:
+        return {}
+    return scene if isinstance(scene, dict) else {}
+
+
+_WHO = {'policy': 'the policy node', 'prepare': 'the robot', 'reset': 'the robot'}
