@@ -62,6 +62,32 @@ def test_a_clock_set_back_holds_and_then_goes_on(cell: Cell) -> None:
     assert cell.tick().mode is Mode.EXECUTING
 
 
+def test_a_robot_that_started_again_is_held_where_it_stands(cell: Cell) -> None:
+    """Not a word before it says where it is: the old place would pull it there; then, its own."""
+    cell.gate.offer(chunk(cell.now, steps=30), cell.now)
+    cell.tick(3)
+    cell.now, cell.reports, cell.arm = 0.0, False, np.array(HOME) + 0.004
+    assert [cell.tick().command for _ in range(5)] == [None] * 5
+    cell.reports = True
+    for _ in range(3):
+        command = cell.tick().command
+        assert command is not None
+        np.testing.assert_allclose(command.pose.position, np.array(HOME) + 0.004, atol=1e-12)
+
+
+def test_a_velocity_robot_is_stopped_at_once_when_the_clock_begins_anew() -> None:
+    """It would go on with its last velocity: zero does not need to know where it stands."""
+    cell = Cell(replace(CONTRACT, fault_action='stop', command=replace(
+        CONTRACT.command, adapter='twist')))
+    cell.tick()
+    cell.gate.offer(chunk(cell.now, steps=30), cell.now)
+    cell.tick(3)
+    cell.now, cell.reports = 0.0, False
+    for _ in range(5):
+        command = cell.tick().command
+        assert command is not None and not np.any(command.linear)
+
+
 def test_one_pose_of_the_future_is_forgotten_with_the_next_good_one(cell: Cell) -> None:
     """A single wrong stamp holds the arm as long as it is the newest, and no longer."""
     cell.gate.add_pose(cell.now + 10.0, HOME, UP, 'base_link')

@@ -142,6 +142,7 @@ class CommandGate:
         self._moving_since: float | None = None
         self._gripper: float | None = None
         self._orientation: FloatArray | None = None
+        self._began_anew = False  # the clock did: the arm may stand anywhere
         self._pause_reason = ''
 
     def activate(self, now: float) -> None:
@@ -152,6 +153,7 @@ class CommandGate:
         self._moving_since = self._heartbeat = self._gripper = None
         self._oldest_stamp = self._newest_tick = now
         self._pause_reason = ''
+        self._began_anew = False
         self._schedule.clear()
 
     def deactivate(self, now: float) -> Command | None:
@@ -250,6 +252,7 @@ class CommandGate:
             self._oldest_stamp = now
             self.counters['clock set back'] += 1
             self._newest_tick = now
+            self._began_anew = True
         self._newest_tick = max(now, self._newest_tick)
         return self._newest_tick
 
@@ -312,6 +315,8 @@ class CommandGate:
         return None
 
     def _execute(self, target: Target, measured: Pose, now: float) -> Decision:
+        if self._began_anew:
+            self._last, self._began_anew = None, False
         last, dt = self._last or Commanded.at_rest(measured), self._elapsed(now)
         if not target.is_finite:  # a broken invariant: chunks and poses were checked on arrival
             return Decision(Mode.HOLDING, 'target is not finite', self._holding(now))
@@ -359,8 +364,13 @@ class CommandGate:
         """Return the command that holds, and forget the chunk."""
         self._schedule.clear()
         stamp, measured = self._poses.newest_stamp, self._poses.newest
+        lost = stream_fault('pose', stamp, now, self._contract.measured.max_age)
+        if self._began_anew and not lost:
+            self._hold, self._last, self._began_anew = None, None, False
+        elif self._began_anew and self._contract.command.adapter != 'twist':
+            return None  # an old place may be far from a robot that has started again
         pose = self._hold
-        if stream_fault('pose', stamp, now, self._contract.measured.max_age):
+        if lost:
             pose = pose or (self._last.pose if self._last else None)
         elif measured is not None and stamp is not None:
             if pose is None and (self._last is None
