@@ -137,7 +137,9 @@ def _watch(cell: Cell, fault: Fault, wall: float, duration: float) -> None:
 def _measure(cell: Cell, fault: Fault, trial: Trial, wall: float, tick: float) -> None:
     found = cell.listener(reaction=wall, until=time.monotonic())
     trial.stop, trial.states = max(0.0, found[fault.measure]), found['states']
-    trial.commanded, trial.physical = found['commanded'], found['physical']
+    # A clock that jumps mends itself: what is commanded after the hold is work, not the fault's.
+    trial.commanded = found['until_held' if fault.measure == 'held_wall' else 'commanded']
+    trial.physical = found['physical']
     trial.fastest, trial.before = found['fastest'], found['before']
     limits = cell.contract['limits']
     if trial.fastest > CATCHING_UP * limits['linear_velocity']:

@@ -228,6 +228,7 @@ class Reaction:
             pose, wall [s]; infinite without one.
         last_wall: from the fault to the last command of all, [s]; 0 without one.
         commanded: largest distance of a command from the last one before the fault, [m].
+        until_held: the same up to the command of ``held_wall``, [m].
         physical: largest distance of the arm from where it was at the fault, [m].
         fastest: largest speed of the arm over ``SPEED_WINDOW``, [m/s].
         before: speed of the commanded target in the moment before the fault, [m/s].
@@ -240,6 +241,7 @@ class Reaction:
     held_wall: float
     last_wall: float
     commanded: float
+    until_held: float
     physical: float
     fastest: float
     before: float
@@ -249,7 +251,7 @@ def reaction(watch: CommandWatch, wall: float, node: float, until: float) -> Rea
     """Return what happened between a fault at ``wall`` (node time ``node``) and ``until``, [s]."""
     before = [one for one in watch.commands if one.wall <= wall]
     after = [one for one in watch.commands if wall < one.wall <= until]
-    stop_wall = stop_node = commanded = 0.0
+    stop_wall = stop_node = commanded = until_held = 0.0
     held_wall = np.inf
     last = before[-1] if before else None
     start = last
@@ -260,6 +262,8 @@ def reaction(watch: CommandWatch, wall: float, node: float, until: float) -> Rea
             held_wall = one.wall - wall
         if start is not None:
             commanded = max(commanded, float(np.linalg.norm(one.position - start.position)))
+        if held_wall == np.inf or held_wall == one.wall - wall:
+            until_held = commanded
         last = one
     speed = 0.0
     if len(before) > 4 and before[-1].stamp > before[-5].stamp:
@@ -268,7 +272,7 @@ def reaction(watch: CommandWatch, wall: float, node: float, until: float) -> Rea
     truth = [one for one in watch.truth if wall - 1.0 < one.wall <= until]
     return Reaction(
         len(after), stop_wall, stop_node, held_wall, after[-1].wall - wall if after else 0.0,
-        commanded, _spread(truth, wall), _fastest(truth, wall), speed)
+        commanded, until_held, _spread(truth, wall), _fastest(truth, wall), speed)
 
 
 def _spread(truth: Sequence[Sample], wall: float) -> float:
