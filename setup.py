@@ -6,7 +6,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PACKAGE = 'vla_drop_ros'
-NODES = ('command_gate_node', 'policy_node', 'simulated_robot_node', 'trial_node')
+NODES = ('command_gate_node', 'policy_node', 'simulated_operator_node', 'simulated_robot_node',
+         'trial_node')
 # Folders whose files are installed under share/, with the endings that belong there.
 SHARED = {
     'config': ('.yaml', '.json', '.xml'),
@@ -32,7 +33,7 @@ setup(
     name=PACKAGE,
     version='0.4.0',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
-    package_data={'': ['py.typed', '*.xml', '*.yaml', '*.html', '*.json']},
+    package_data={'': ['py.typed', '*.xml', '*.yaml', '*.html', '*.css', '*.js', '*.json']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
@@ -58,6 +59,7 @@ setup(
         'simulation': ['mujoco>=3.17', 'mink>=1.3', 'daqp', 'gymnasium>=1.0'],
         'cluster': ['ray>=2.40'],
         'statistics': ['statsmodels>=0.14'],
+        'console': ['starlette>=1.0', 'uvicorn>=0.30'],
     },
     python_requires='>=3.10,<3.14',
     zip_safe=True,

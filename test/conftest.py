@@ -364,3 +364,15 @@ def record(tmp_path: Path) -> Callable[..., Any]:
         return module.Recording(tmp_path / name, namespace)
 
     return make
+
+
+@pytest.fixture(name='played', scope='session')
+def _played() -> ModuleType:
+    """Return ``trials/played_study.py``: locks designs and plays trials into real logs."""
+    spec = spec_from_file_location(
+        'played_study', Path(__file__).parent / 'trials/played_study.py')
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module

@@ -43,7 +43,7 @@ def test_arguments_are_those_that_the_builder_takes(name: str, checkpoint: str) 
     if 'checkpoint' in settings:
         settings['checkpoint'] = checkpoint
     if 'study' in settings:
-        settings['study'] = 'study'
+        settings['study'] = str(checkpoint)
     assert build(name, settings).nodes
 
 
@@ -73,22 +73,23 @@ def test_everything_follows_the_simulated_clock(checkpoint: str) -> None:
     assert node(real, 'command_gate').parameters['use_sim_time'] is False
 
 
-def test_a_study_is_blinded_and_ends_before_the_policy() -> None:
+def test_a_study_is_blinded_and_ends_before_the_policy(tmp_path: Path) -> None:
     """Policy, gate, trials and recorder know the study's folder, and nobody a checkpoint."""
-    graph = build('ab_trial', {'study': 'somewhere', 'simulated_operator': 'true'})
+    graph = build('ab_trial', {'study': str(tmp_path), 'simulated_operator': 'true'})
     assert [one.name for one in graph.nodes] == [
         'simulated_robot', 'command_gate', 'policy_node', 'trial_node', 'bag_recorder',
         'simulated_operator']
     policy, gate = node(graph, 'policy_node').parameters, node(graph, 'command_gate').parameters
     assert (policy['checkpoint'], gate['blinded']) == ('', True)
-    assert all(str(node(graph, name).parameters['study']).endswith('/somewhere')
+    assert all(node(graph, name).parameters['study'] == str(tmp_path)
                for name in ('policy_node', 'trial_node', 'bag_recorder'))
     orders = [node(graph, name).stop_order for name in (
         'simulated_operator', 'trial_node', 'policy_node', 'command_gate', 'simulated_robot',
         'bag_recorder')]
     assert orders == sorted(set(orders)), 'the recorder sees the safety action'
-    with pytest.raises(VlaDropError, match='study:=DIR'):
-        build('ab_trial', {})
+    for study in ('', str(tmp_path / 'none')):
+        with pytest.raises(VlaDropError, match='study:=DIR'):
+            build('ab_trial', {'study': study})
 
 
 @pytest.mark.parametrize('text', ['true', 'false'])
@@ -236,7 +237,7 @@ def test_a_lifeline_names_who_ends_first(checkpoint: str) -> None:
 def test_node_modules_and_parameter_files_exist(name: str, checkpoint: str) -> None:
     """What a graph names is there to be started."""
     settings = {'pick_place': {'checkpoint': checkpoint}, 'ab_trial': {
-        'study': 'study', 'simulated_operator': 'true'}}.get(name, {})
+        'study': checkpoint, 'simulated_operator': 'true'}}.get(name, {})
     for one in build(name, settings).nodes:
         assert importlib.util.find_spec(one.module) is not None
         assert one.parameter_file is None or one.parameter_file.is_file()

@@ -39,8 +39,8 @@ ROSDEP_KEYS = {
 }
 # No rosdep key that a released package may use; an extra of setup.py names each.
 PIP_ONLY = {'accelerate', 'av', 'draccus', 'gymnasium', 'lerobot', 'mink', 'mujoco', 'peft',
-            'pyarrow', 'ray', 'rosbags', 'safetensors', 'statsmodels', 'tokenizers', 'torch',
-            'transformers'}
+            'pyarrow', 'ray', 'rosbags', 'safetensors', 'starlette', 'statsmodels', 'tokenizers',
+            'torch', 'transformers', 'uvicorn'}
 
 # Layer -> (layers that it may import, third-party packages that it must not). A layer is a
 # folder or a module of the package; importing inside the own layer is free.
@@ -66,6 +66,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     'runtime': (ONLINE, ROS | TORCH),
     'simulation': (ONLINE, ROS | TORCH),
     'trials': (ONLINE, ROS | TORCH),
+    'console': ({'errors', 'trials'}, ROS | TORCH),
+    'report': ({'errors', 'trials'}, ROS | TORCH),
     'shared_memory': ({'errors'}, ROS | TORCH),
     'bringup': (PROCESSES, ROS | TORCH),
     'supervisor': (PROCESSES, ROS | TORCH),
@@ -85,7 +87,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     'evidence': (OFFLINE | {'dataset', 'evaluation', 'policies', 'pruning', 'recovery',
                             'simulation', 'trials'}, ROS),
     'reference': (OFFLINE | {'dataset', 'policies', 'pruning', 'simulation'}, ROS),
-    'nodes': (PROCESSES | {'policies.registry', 'runtime', 'trials'}, TORCH),
+    'nodes': (PROCESSES | {'console', 'policies.registry', 'runtime', 'trials'}, TORCH),
     'cli': (EVERYTHING - {'nodes'}, set()),
     '__main__': ({'cli'}, ROS | TORCH),
     '__init__': (set(), ROS | TORCH),

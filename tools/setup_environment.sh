@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Set this machine up for `make demo` and `make test`; nothing to do the second time (< 1 s).
 #
-#   system packages   a software renderer for the cameras and Python's venv module
+#   system packages   a software renderer for the cameras, Python's venv module, and Chromium
+#                     for the tests of the web console
 #   .venv             torch, MuJoCo, and rclpy as wheels where no ROS 2 is sourced
 #   .venv/torchvision what the tests of lerobot's SmolVLA import
 #
@@ -104,6 +105,20 @@ install_system_packages() {
     install_packages "${packages[@]}"
 }
 
+# The tests of the web console drive a real browser; without one they say so and are skipped.
+install_browser() {
+    local name
+    for name in chromium chromium-browser google-chrome; do
+        ! command -v "$name" >/dev/null || return 0
+    done
+    if ! command -v apt-get >/dev/null \
+            || { [ "$(id -u)" -ne 0 ] && ! sudo -n true 2>/dev/null; }; then
+        say 'no Chromium: the browser tests of the web console will be skipped'
+    elif ! (install_packages chromium); then
+        say 'this system offers no package chromium: those tests will be skipped'
+    fi
+}
+
 make_environment() {
     local options=()
     # A sourced ROS needs the modules that its own Debian packages brought along.
@@ -158,7 +173,10 @@ main() {
     find_python
     rm -f "$STAMP"
     say 'first time here, or the requirements changed: some minutes'
-    [ -n "${SKIP_SYSTEM_PACKAGES:-}" ] || install_system_packages "$python"
+    if [ -z "${SKIP_SYSTEM_PACKAGES:-}" ]; then
+        install_system_packages "$python"
+        install_browser
+    fi
     make_environment "$python"
     say 'pip'
     pip_install --upgrade pip

@@ -197,6 +197,7 @@ AB_TRIAL_ARGUMENTS = (
     Argument('host', '127.0.0.1', 'address of the console; 0.0.0.0: phones reach it, by a token'),
     Argument('port', 8080, 'port of the console; -1: none'),
     Argument('simulated_operator', False, 'a simulated person starts and judges every trial'),
+    Argument('stops_early', True, 'the simulated person stops as soon as the rule allows it'),
     Argument('bags', True, 'record an MCAP bag of every trial'),
     *(argument for argument in PICK_PLACE_ARGUMENTS if argument.name not in (
         'checkpoint', 'instruction', 'resident', 'task', 'seed', 'variant')),
@@ -249,35 +250,21 @@ def pick_place(*, robot: str = SIMULATED_ROBOT, checkpoint: str = DEFAULT_CHECKP
     return Graph((*arm, gate, policy), namespace, process_environment(simulate, threads))
 
 
-def with_trials(graph: Graph, parameters: Parameters) -> Graph:
-    """Return a graph of ``pick_place`` with the node that runs a study on it, and ends it.
-
-    The policy node keeps all checkpoints of the study in memory.
-    """
-    simulated = any(node.parameters.get('use_sim_time') for node in graph.nodes)
-    arms = len(parameters.get('checkpoints', ()))  # type: ignore[arg-type]
-    nodes = [replace(node, parameters={**node.parameters, 'resident': arms})
-             if node.name == 'policy_node' else node for node in graph.nodes]
-    trial = Node('trial_node', 'vla_drop_ros.nodes.trial_node',
-                 {'use_sim_time': simulated, **parameters}, stop_order=-1, has_end=True)
-    return replace(graph, nodes=(*nodes, trial))
-
-
 def ab_trial(*, study: str = '', operator: str = '', robot_name: str = 'robot', log: str = '',
              first_round: int = 0, end_round: int = 0, reset_service: str = '',
              host: str = '127.0.0.1', port: int = 8080, simulated_operator: bool = False,
-             bags: bool = True, **graph: Value) -> Graph:
+             bags: bool = True, stops_early: bool = True, **graph: Value) -> Graph:
     """Return the graph of ``pick_place`` with a blinded study on it.
 
     Raises:
         TrialError: no study is given.
 
     """
-    if not study:
-        raise TrialError('study: give the folder of a locked study (study:=DIR); '
-                         'vla_drop trials plan DESIGN -o DIR makes one')
     folder = str(Path(study).expanduser().resolve())
-    base = pick_place(**graph)  # type: ignore[arg-type]
+    if not study or not Path(folder).is_dir():
+        raise TrialError(f'study {study!r}: give the folder of a locked study (study:=DIR); '
+                         'vla_drop trials plan DESIGN -o DIR makes one')
+    base = pick_place(checkpoint=folder, **graph)  # type: ignore[arg-type]
     blind: dict[str, Parameters] = {
         'policy_node': {'checkpoint': '', 'study': folder}, 'command_gate': {'blinded': True}}
     nodes = [replace(node, parameters={**node.parameters, **blind.get(node.name, {})})
@@ -287,7 +274,7 @@ def ab_trial(*, study: str = '', operator: str = '', robot_name: str = 'robot', 
     if common['use_sim_time']:
         scene = {'reset_service': 'simulated_robot/reset', 'scene_parameters': 'simulated_robot',
                  'success_topic': 'simulated_robot/success', 'ends_on_success': True}
-    nodes.append(Node('trial_node', 'vla_drop_ros.nodes.study_node', {
+    nodes.append(Node('trial_node', 'vla_drop_ros.nodes.trial_node', {
         **common, 'study': folder, 'operator': operator, 'robot_name': robot_name, 'log': log,
         'first_round': first_round, 'end_round': end_round, 'host': host, 'port': port, **scene},
         stop_order=-1))
@@ -296,7 +283,7 @@ def ab_trial(*, study: str = '', operator: str = '', robot_name: str = 'robot', 
                           {**common, 'study': folder}, stop_order=3))
     if simulated_operator:
         nodes.append(Node('simulated_operator', 'vla_drop_ros.nodes.simulated_operator_node',
-                          stop_order=-2, has_end=True))
+                          {'stops_early': stops_early}, stop_order=-2, has_end=True))
     return replace(base, nodes=tuple(nodes))
 
 

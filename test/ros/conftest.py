@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests of one node share, see ``policy_bench.py``."""
+"""What tests of one node share, see ``policy_bench.py`` and ``sealed_bench.py``."""
 
 from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
@@ -14,13 +14,13 @@ import pytest
 @pytest.fixture(scope='session')
 def policy_bench() -> ModuleType:
     """Return the module with the robot of topics, the fake policies and the policy node."""
-    pytest.importorskip('rclpy')
-    spec = spec_from_file_location('policy_bench', Path(__file__).with_name('policy_bench.py'))
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
+    return _load('policy_bench')
+
+
+@pytest.fixture(scope='session')
+def sealed_bench() -> ModuleType:
+    """Return the module with a locked study and what runs it on a bench."""
+    return _load('sealed_bench')
 
 
 @pytest.fixture
@@ -35,3 +35,14 @@ def make(policy_bench: ModuleType) -> Iterator[Callable[..., Any]]:
     yield make_one
     for bench in benches:
         bench.close()
+
+
+def _load(name: str) -> ModuleType:
+    """Return a module that lies beside this one."""
+    pytest.importorskip('rclpy')
+    spec = spec_from_file_location(name, Path(__file__).with_name(f'{name}.py'))
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module

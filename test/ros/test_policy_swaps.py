@@ -170,7 +170,7 @@ def test_what_cannot_be_loaded_is_refused_at_once(
         make: Callable[..., Any], tmp_path: Path) -> None:
     """By the service call itself, with the reason; no weights are read for it."""
     bench = make()
-    bench.policy._check = check_checkpoint
+    bench.policy._supply.admits = check_checkpoint
     operator = Operator(bench)
     paths = broken(tmp_path)
     for name, reason in REASONS.items():
@@ -194,7 +194,7 @@ def test_real_checkpoints_swap_under_load(make: Callable[..., Any], tmp_path: Pa
         loaded.append(load_policy(path, 'cpu', 1))
         return loaded[-1]
 
-    bench.policy._check, bench.policy._worker._load = check_checkpoint, load
+    bench.policy._supply.admits, bench.policy._worker._load = check_checkpoint, load
     memory: list[float] = []
     for count in range(12):
         path = MODELS / ('reference', 'reference-half')[count % 2]

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trial node runs a study over real topics and services, and its log holds what happened."""
+"""The trial node runs a blinded study over real topics and services."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 import json
 from pathlib import Path
 import time
@@ -9,222 +11,289 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, Joy
 from std_msgs.msg import Bool, Float64, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from vla_drop_ros.errors import CheckpointError, TrialError
-from vla_drop_ros.manifest import checkpoint_hash, Manifest, write_manifest
+from vla_drop_ros.errors import TrialError
 from vla_drop_ros.nodes.images import image_message
-from vla_drop_ros.nodes.messages import header
+from vla_drop_ros.nodes.messages import clock_seconds, header
 from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATUS
-from vla_drop_ros.nodes.trial_node import arms_of, TrialNode
+from vla_drop_ros.nodes.simulated_operator_node import SimulatedOperatorNode
+from vla_drop_ros.nodes.trial_node import TrialNode
+from vla_drop_ros.trials.course import Course
+from vla_drop_ros.trials.design import parse_design
+from vla_drop_ros.trials.locked_study import load_study, lock, open_schedule
 from vla_drop_ros.trials.log import read_log
-from vla_drop_ros.trials.recording import load_recording
-from vla_drop_ros.types import ActionSpec, CameraSpec
 
 pytestmark = pytest.mark.ros
 
-SPEC = ActionSpec(('x', 'y', 'z', 'gripper'), 'base_link', 'delta', 0.1, 4, 2)
+ROBOT = Path(__file__).parents[2] / 'config' / 'robots' / 'simulated_arm.yaml'
 
 
-class FakePolicy(Node):
-    """Answers an instruction with chunks; refuses the checkpoints in ``refused``."""
+class Machines(Node):
+    """Policy node, gate and robot in one: obeys tokens, moves when instructed, may solve."""
 
     def __init__(self, context: Context) -> None:
-        super().__init__('policy_node', context=context)
-        self.declare_parameter('checkpoint', '')
-        self.add_on_set_parameters_callback(self._load)
-        self.refused: set[str] = set()
-        self.instructions: list[str] = []
-        self._chunks = self.create_publisher(JointTrajectory, '~/action_chunk', COMMAND)
-        self._latency = self.create_publisher(Float64, '~/latency', STATUS)
-        self._checkpoint = self.create_publisher(String, '~/checkpoint', LATCHED)
-        self._checkpoint.publish(String(data='another'))
-        self.create_subscription(String, 'instruction',
-                                 lambda message: self.instructions.append(message.data), LATCHED)
+        super().__init__('simulated_robot', context=context)
+        self.policy = Node('policy_node', context=context)
+        self.policy.declare_parameter('checkpoint', '')
+        self.solves: Callable[[], bool] = lambda: True
+        self.instruction, self.chunks, self.resets = '', 0, 0
+        for name, value in (('seed', 0), ('task', ''), ('variant', '')):
+            self.declare_parameter(name, value)
+        publish = self.create_publisher
+        self._sealed = publish(String, 'policy_node/checkpoint', LATCHED)
+        self.gate = publish(String, 'command_gate/state', LATCHED)
+        self._chunk = publish(JointTrajectory, 'policy_node/action_chunk', COMMAND)
+        self._age = publish(Float64, 'command_gate/capture_to_command', STATUS)
+        self._success = publish(Bool, '~/success', LATCHED)
+        self._camera = publish(Image, 'front_camera/image_raw', IMAGE)
+        self.gate.publish(String(data='holding: no chunk'))
+        self.create_subscription(String, 'instruction', self._instruct, LATCHED)
+        self.create_service(Trigger, '~/reset', self._reset)
         self.create_timer(0.05, self._act)
 
-    def _load(self, parameters: list[Parameter]) -> SetParametersResult:
-        if parameters[0].value in self.refused:
-            return SetParametersResult(successful=False, reason='config.json is missing')
-        self._checkpoint.publish(String(data=checkpoint_hash(parameters[0].value)[:12]))
-        return SetParametersResult(successful=True)
+    def _instruct(self, message: String) -> None:
+        self.instruction, self.chunks = message.data, 0
 
-    def _act(self) -> None:
-        if self.instructions and self.instructions[-1]:
-            now = self.get_clock().now().nanoseconds * 1e-9
-            self._chunks.publish(JointTrajectory(
-                header=header(now, 'base_link'), points=[JointTrajectoryPoint()]))
-            self._latency.publish(Float64(data=0.04))
-
-
-class FakeRobot(Node):
-    """Solves a scene a moment after its reset, if ``solves`` says so, and shows a picture."""
-
-    def __init__(self, context: Context, solves: Callable[[int, int], bool]) -> None:
-        super().__init__('simulated_robot', context=context)
-        for name, value in (('seed', 0), ('task', ''), ('variant', 'nominal')):
-            self.declare_parameter(name, value)
-        self._solves, self._resets, self._steps = solves, 0, 0
-        self.seeds: list[int] = []
-        self._success = self.create_publisher(Bool, '~/success', LATCHED)
-        self._camera = self.create_publisher(Image, 'studio_camera/image_raw', IMAGE)
-        self.create_service(Trigger, '~/reset', self._reset)
-        self.create_timer(0.05, self._step)
-
-    def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self.seeds.append(int(self.get_parameter('seed').value))
-        self._resets, self._steps = self._resets + 1, 0
-        response.success = True
-        response.message = json.dumps({'task': 'left_bin', 'instruction': 'put it in the bin'})
+    def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.resets += 1
+        self._success.publish(Bool(data=False))
+        response.success, response.message = True, json.dumps({'instruction': 'go'})
         return response
 
-    def _step(self) -> None:
-        self._steps += 1
-        solved = self._steps > 8 and bool(self.seeds) and self._solves(
-            self.seeds[-1], self._resets)
-        self._success.publish(Bool(data=solved))
-        stamp = self.get_clock().now().nanoseconds * 1e-9
-        self._camera.publish(image_message(np.full((4, 6, 3), 9, np.uint8), stamp, 'studio'))
+    def _act(self) -> None:
+        now = clock_seconds(self)
+        self._camera.publish(image_message(np.full((8, 8, 3), 90, np.uint8), now, 'front'))
+        sealed = self.policy.get_parameter('checkpoint').value
+        self._sealed.publish(String(data=sealed))
+        if self.instruction:
+            self.chunks += 1
+            self._chunk.publish(JointTrajectory(header=header(now, 'base_link'),
+                                                points=[JointTrajectoryPoint()]))
+            self._age.publish(Float64(data=0.12))
+            if self.chunks == 3 and self.solves():
+                self._success.publish(Bool(data=True))
 
 
-@pytest.fixture
-def checkpoints(tmp_path: Path) -> list[str]:
-    """Return two manifests, which is all of a checkpoint that a trial reads."""
-    entries = []
-    for name in ('baseline', 'pruned'):
-        folder = tmp_path / name
-        folder.mkdir()
-        write_manifest(folder, Manifest(
-            'pi0', 'vla', name, SPEC, {'front': CameraSpec(20, 20)}, ('ee.x',)))
-        entries.append(f'{name}={folder}')
-    return entries
+class Cell:
+    """A study of two rounds with all that belongs to it in one executor."""
 
-
-class Bench:
-    """The trial node among fakes, in a context of their own."""
-
-    def __init__(self, solves: Callable[[int, int], bool] = lambda seed, resets: True,
-                 **settings: Any) -> None:
-        self.context = Context()
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.folder, self.context = folder, Context()
         self.context.init()
-        self.policy = FakePolicy(self.context)
-        self.robot = FakeRobot(self.context, solves)
-        self.trial = TrialNode(self.context, [
-            Parameter(name, value=value) for name, value in settings.items()])
-        self.nodes = (self.policy, self.robot, self.trial)
+        self.machines = Machines(self.context)
+        self.person = Node('person', context=self.context)
+        self.settings = {'port': -1, **settings}
         self.executor = SingleThreadedExecutor(context=self.context)
-        for node in self.nodes:
+        for node in (self.machines, self.machines.policy, self.person):
             self.executor.add_node(node)
-        self.trial.start()
+        self.states: list[dict[str, Any]] = []
+        self.person.create_subscription(
+            String, 'trial_node/state', lambda message: self.states.append(
+                json.loads(message.data)), LATCHED)
+        self.verbs = self.person.create_publisher(String, 'trial_node/verb', STATUS)
+        self.joy = self.person.create_publisher(Joy, 'joy', STATUS)
+        self.trials = self.begin()
 
-    def run(self, limit: float = 30.0) -> None:
-        """Spin until the study is over."""
+    def begin(self) -> TrialNode:
+        """Start the trial node, as after a crash."""
+        values = {'study': str(self.folder), 'robot': str(ROBOT), 'operator': 'ann',
+                  'reset_service': 'simulated_robot/reset', 'ends_on_success': True,
+                  'scene_parameters': 'simulated_robot',
+                  'success_topic': 'simulated_robot/success', **self.settings}
+        trials = TrialNode(self.context, [Parameter(name, value=value)
+                                          for name, value in values.items()])
+        self.executor.add_node(trials)
+        assert trials.start()
+        return trials
+
+    def until(self, condition: Callable[[], Any], limit: float = 30.0) -> None:
         end = time.monotonic() + limit
-        while not self.trial.finished:
-            assert time.monotonic() < end, f'still waiting for {self.trial.session.phase}'
-            self.executor.spin_once(timeout_sec=0.1)
+        while not condition():
+            assert time.monotonic() < end, self.states[-1:]
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def phase(self, wanted: str) -> bool:
+        return bool(self.states) and self.states[-1]['phase'] == wanted
+
+    def ready(self) -> bool:
+        return self.phase('arrange') and not self.states[-1]['waiting']
+
+    def ask(self, service: str) -> Any:
+        """Call one of the node's services."""
+        client = self.person.create_client(Trigger, f'trial_node/{service}')
+        self.until(client.service_is_ready)
+        future = client.call_async(Trigger.Request())
+        self.until(future.done)
+        return future.result()
+
+    def course(self) -> Course:
+        return Course.of((event.kind, event.data) for event in read_log(
+            self.folder / 'log.jsonl').events)
+
+    def end(self) -> None:
+        self.trials.close()
+        self.executor.remove_node(self.trials)
+        self.trials.destroy_node()
 
     def close(self) -> None:
-        self.trial.close()
-        for node in self.nodes:
+        self.end()
+        for node in (self.machines, self.machines.policy, self.person):
             node.destroy_node()
-        self.executor.shutdown()
-        self.context.try_shutdown()
+        self.context.shutdown()
 
 
-@pytest.fixture
-def bench(request: pytest.FixtureRequest, tmp_path: Path,
-          checkpoints: list[str]) -> Iterator[Callable[..., Bench]]:
-    """Return a maker of benches, which are closed at the end."""
-    made: list[Bench] = []
+@pytest.fixture(name='study')
+def _study(tmp_path: Path) -> Path:
+    design = parse_design({
+        'title': 'two rounds', 'question': 'Is half as good?',
+        'arms': [{'name': 'baseline', 'checkpoint': 'whole'},
+                 {'name': 'pruned', 'checkpoint': 'half'}],
+        'conditions': [{'id': name, 'instruction': f'move {name}', 'task': ''}
+                       for name in ('red', 'blue')],
+        'margin': 0.2, 'alpha': 0.05, 'stopping': {'rule': 'fixed', 'horizon': 4},
+        'minimum_baseline': 0.1, 'timeout': 3.0, 'rest': 0.0,
+        'rubric': [{'id': 'grasped', 'text': 'lifted?'}],
+        'failure_reasons': ['dropped'], 'invalid_reasons': ['camera_lost', 'emergency_stop'],
+        'seed': 5})
+    lock(design, tmp_path / 'study', lambda name: name[0] * 64, '1.0')
+    return tmp_path / 'study'
 
-    def make(*arguments: Any, **settings: Any) -> Bench:
-        made.append(Bench(*arguments, **{
-            'checkpoints': checkpoints, 'episodes': 2, 'seed': 50, 'timeout': 1.0,
-            'log': str(tmp_path / 'trial.jsonl'), **settings}))
-        return made[-1]
+
+@pytest.fixture(name='make')
+def _make(study: Path) -> Iterator[Callable[..., Cell]]:
+    cells: list[Cell] = []
+
+    def make(**settings: Any) -> Cell:
+        cells.append(Cell(study, **settings))
+        return cells[-1]
 
     yield make
-    for one in made:
-        if one.context.ok():
-            one.close()
+    for cell in cells:
+        cell.close()
 
 
-def test_runs_both_checkpoints_on_the_same_scenes(bench: Callable[..., Bench],
-                                                  tmp_path: Path) -> None:
-    """Every scene is run by both, outcomes and latencies are logged, the policy is at rest."""
-    cell = bench(lambda seed, resets: seed == 50)
-    cell.run()
-    contents = read_log(tmp_path / 'trial.jsonl')
-    episodes = contents.episodes
-    assert cell.robot.seeds == [50, 50, 51, 51]
-    assert [(e.slot.seed, e.outcome) for e in episodes] == [
-        (50, 'success'), (50, 'success'), (51, 'timeout'), (51, 'timeout')]
-    assert {e.slot.arm for e in episodes[:2]} == {'baseline', 'pruned'}
-    assert all(e.latency.median == 0.04 and len(e.captures) > 3 for e in episodes)
-    assert all(e.checkpoint_hash == checkpoint_hash(e.checkpoint) for e in episodes)
-    assert contents.events[-1].kind == 'finished'
-    while cell.policy.instructions[-1]:
-        cell.executor.spin_once(timeout_sec=0.1)
+def test_a_whole_study_with_a_simulated_person(make: Callable[..., Cell], study: Path) -> None:
+    """Every slot once, each with its arm's outcome, picture, latency and a closed log."""
+    cell = make()
+    schedule = open_schedule(study, load_study(study))
+    cell.machines.solves = lambda: schedule.arm_of(
+        cell.trials.session.conductor.token()) == 'baseline'
+    person = SimulatedOperatorNode(cell.context)
+    cell.executor.add_node(person)
+    assert person.start()
+    cell.until(lambda: person.finished, 90.0)
+    person.destroy_node()
+    attempts = cell.course().attempts
+    assert [one.index for one in attempts] == list(range(8)) and cell.course().finished
+    for one in attempts:
+        solved = schedule.arm_of(one.token) == 'baseline'
+        assert one.verdict == ('success' if solved else 'failure')
+        assert one.detected == {'simulator': solved}
+        assert one.end_reason == ('detector' if solved else 'timeout')
+        assert one.values['latency']['median'] == 0.12 and one.values['instruction'] == 'go'
+        picture = study / one.values['picture']['uri']
+        assert picture.read_bytes()[:2] == b'\xff\xd8'
+    assert sum('match' in one.values['picture'] for one in attempts) >= 4, 'seen before'
+    assert sum(one.guess != '' for one in attempts) == 5
+    assert cell.machines.resets >= 8
+    assert not any('"arm' in json.dumps(state) for state in cell.states)
 
 
-def test_keeps_the_frames_of_the_first_scene(bench: Callable[..., Bench], tmp_path: Path) -> None:
-    """Frames of the first pair lie in the folder under the name in the log."""
-    cell = bench(record_directory=str(tmp_path / 'frames'), record_pairs=1)
-    cell.run()
-    first, second, *others = read_log(tmp_path / 'trial.jsonl').episodes
-    assert [e.frames for e in others] == ['', '']
-    for episode in (first, second):
-        recording = load_recording(tmp_path / 'frames' / episode.frames)
-        assert recording.frames.shape[1:] == (4, 6, 3)
-        assert len(recording.stamps) >= 2
+def test_people_press_services_topics_and_buttons(make: Callable[..., Cell]) -> None:
+    """One trial by each; what comes at the wrong time is refused with a sentence."""
+    cell = make(joy_buttons=['start=0', 'stop=1', 'invalid camera_lost=5'])
+    cell.machines.solves = lambda: False
+    cell.until(cell.ready)
+    assert not cell.ask('success').success
+    assert cell.ask('start').success and not cell.ask('start').success
+    cell.until(lambda: cell.machines.chunks > 2)
+    assert cell.ask('stop').success
+    cell.until(lambda: cell.machines.instruction == '')
+    assert cell.ask('partial/grasped').success
+    cell.until(cell.ready)
+    for text, phase in (('start', 'running'), ('stop', 'judge'), ('failure dropped', 'arrange')):
+        cell.verbs.publish(String(data=text))
+        cell.until(partial(cell.phase, phase))
+    cell.until(cell.ready)
+    for buttons, phase in (([0] * 6, 'arrange'), ([1, 0, 0, 0, 0, 0], 'running'),
+                           ([1, 1, 0, 0, 0, 0], 'judge'), ([0, 0, 0, 0, 0, 1], 'arrange')):
+        cell.joy.publish(Joy(buttons=buttons))
+        cell.until(partial(cell.phase, phase))
+    attempts = cell.course().attempts
+    assert [(one.verdict, one.source) for one in attempts[:3]] == [
+        ('partial', 'service'), ('failure', 'topic'), ('invalid', 'joy')]
+    assert attempts[1].reason == 'dropped' and attempts[3].attempt == 1, 'the same slot again'
+    cell.verbs.publish(String(data='{"verb": "success", "arm": "x"}'))
+    cell.verbs.publish(String(data='{"verb": 7}'))
+    cell.verbs.publish(String(data='undo'))
+    cell.until(lambda: cell.phase('judge'))
+    assert cell.course().attempts[2].undone == ['invalid']
 
 
-def test_a_refused_checkpoint_ends_the_study(bench: Callable[..., Bench], checkpoints: list[str],
-                                             tmp_path: Path) -> None:
-    """The reason of the policy node is in the error that ends the process, and in the log."""
-    cell = bench()
-    cell.policy.refused |= {entry.partition('=')[2] for entry in checkpoints}
-    with pytest.raises(TrialError, match='config.json is missing'):
-        cell.run()
-    assert read_log(tmp_path / 'trial.jsonl').events[-1].kind == 'stopped'
+def test_the_emergency_stop_ends_a_trial(make: Callable[..., Cell]) -> None:
+    """At once, with the empty instruction; nothing starts before it is released."""
+    cell = make()
+    cell.machines.solves = lambda: False
+    cell.until(cell.ready)
+    assert cell.ask('start').success
+    cell.until(lambda: cell.machines.chunks > 1)
+    cell.machines.gate.publish(String(data='estopped: pressed'))
+    cell.until(lambda: cell.phase('judge'))
+    cell.until(lambda: cell.machines.instruction == '')
+    assert cell.states[-1]['suggestion'] == {
+        'verb': 'invalid', 'reason': 'emergency_stop', 'why': 'the robot was stopped'}
+    assert cell.ask('invalid/emergency_stop').success
+    cell.until(lambda: cell.phase('arrange') and 'emergency' in cell.states[-1]['waiting'])
+    assert not cell.ask('start').success
+    cell.machines.gate.publish(String(data='holding: no chunk'))
+    cell.until(cell.ready)
 
 
-def test_resumes_after_an_interruption(bench: Callable[..., Bench], tmp_path: Path) -> None:
-    """A study closed in its middle goes on with what is left, without running anything twice."""
-    cell = bench()
-    end = time.monotonic() + 20.0
-    while not read_log(tmp_path / 'trial.jsonl').episodes:
-        assert time.monotonic() < end
-        cell.executor.spin_once(timeout_sec=0.1)
-    cell.close()
-    again = bench(resume=True)
-    again.run()
-    contents = read_log(tmp_path / 'trial.jsonl')
-    kinds = [event.kind for event in contents.events]
-    assert kinds[:4] == ['study', 'episode', 'interrupted', 'resumed']
-    assert len({e.slot for e in contents.episodes}) == len(contents.episodes) == 4
+def test_after_a_crash_the_same_trial_is_judged(make: Callable[..., Cell]) -> None:
+    """A node that comes back stops the policy and asks what became of the trial that ran."""
+    cell = make()
+    cell.machines.solves = lambda: False
+    cell.until(cell.ready)
+    assert cell.ask('start').success
+    code = cell.states[-1]['code']
+    cell.trials._log.close()  # as after kill -9: nothing more is written
+    cell.executor.remove_node(cell.trials)
+    cell.trials.destroy_node()
+    cell.trials = cell.begin()
+    cell.until(lambda: cell.phase('judge'))
+    cell.until(lambda: cell.machines.instruction == '')
+    assert cell.states[-1]['code'] == code
+    assert cell.states[-1]['suggestion']['why'] == 'the trial node ended in the middle'
+    assert cell.ask('failure').success
+    cell.until(cell.ready)
+    assert [event.kind for event in read_log(cell.folder / 'log.jsonl').events].count(
+        'session') == 2
 
 
-def test_an_existing_log_is_refused(bench: Callable[..., Bench], tmp_path: Path) -> None:
-    """Starting twice into the same log fails before anything moves."""
-    (tmp_path / 'trial.jsonl').write_text('')
-    with pytest.raises(TrialError, match='never overwritten'):
-        bench()
-
-
-def test_arms_are_named_after_their_folders(checkpoints: list[str], tmp_path: Path) -> None:
-    """A bare path takes the folder's name; none at all, or a wrong one, is refused."""
-    assert [arm.name for arm in arms_of([str(tmp_path / 'pruned')])] == ['pruned']
-    with pytest.raises(TrialError, match='checkpoints is empty'):
-        arms_of([''])
-    with pytest.raises(CheckpointError, match='absent'):
-        arms_of([str(tmp_path / 'absent')])
+def test_what_cannot_run_is_refused(study: Path, tmp_path: Path) -> None:
+    """No study, one that was changed, a gamepad with nonsense: a sentence, and the log is free."""
+    context = Context()
+    context.init()
+    try:
+        for values, words in (
+                ({}, 'study is empty'), ({'study': str(tmp_path)}, 'no locked study'),
+                ({'study': str(study), 'joy_buttons': ['start']}, "joy button 'start'")):
+            with pytest.raises(TrialError, match=words):
+                TrialNode(context, [Parameter(name, value=value) for name, value in {
+                    'robot': str(ROBOT), 'port': -1, **values}.items()])
+        locked = load_study(study)
+        data = replace(locked, commitment='0' * 64).to_dict()
+        (study / 'study.json').write_text(json.dumps(data))
+        with pytest.raises(TrialError, match='not the secret'):
+            TrialNode(context, [Parameter('study', value=str(study)),
+                                Parameter('robot', value=str(ROBOT))])
+    finally:
+        context.shutdown()

@@ -187,6 +187,31 @@ def test_a_full_disk_changes_nothing(study: Study) -> None:
     assert study.press('stop')
 
 
+def test_a_disk_that_is_full_after_the_verdict_does_not_run_a_trial_twice(study: Study) -> None:
+    """The verdict stays; the next press issues the next trial and does nothing else, since the
+    policy still has the token of the last one.
+    """
+    study.press('start')
+    study.press('stop')
+    write = study.append
+
+    def append(kind: str, data: Mapping[str, Any]) -> None:
+        """Have room for everything but the next trial."""
+        if kind == 'issued':
+            raise TrialError('disk full')
+        write(kind, data)
+
+    study.conductor._append = append
+    with pytest.raises(TrialError):
+        study.press('success')
+    with pytest.raises(TrialError):
+        study.press('start')
+    study.conductor._append = write
+    assert not study.press('start')
+    assert [one.verdict for one in study.conductor.attempts] == ['success', '']
+    assert study.press('start') and study.conductor.current.code == '2'
+
+
 def test_a_crash_at_any_event_goes_on_at_the_same_slot(design: Design) -> None:
     """From every prefix of the log a new conductor reaches the state, and the study ends."""
     study, rng = Study(design), np.random.default_rng(5)

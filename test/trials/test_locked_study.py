@@ -66,3 +66,11 @@ def test_a_study_is_locked_once(study: LockedStudy, design: Design, tmp_path: Pa
         lock(design, tmp_path / 'other', lambda checkpoint: '1' * 64, '1.0')
     with pytest.raises(TrialError, match='no locked study'):
         load_study(tmp_path / 'nowhere')
+
+
+def test_a_study_without_horizon_is_loaded_as_it_was_locked(design: Design,
+                                                            tmp_path: Path) -> None:
+    """'anytime' needs no horizon; the locked file says 0, and 0 is read again."""
+    study = lock(replace(design, stopping=Stopping('anytime', 0)), tmp_path / 'study', identity,
+                 '1.0')
+    assert load_study(tmp_path / 'study').to_dict() == study.to_dict()

@@ -10,36 +10,24 @@ import sys
 import pytest
 
 from vla_drop_ros.errors import TrialError
-from vla_drop_ros.trials.episode import Arm, Episode, Latency, schedule, Study
-from vla_drop_ros.trials.log import open_study, read_log, TrialLog
-
-STUDY = Study(arms=(Arm('baseline', '/models/a', 'a' * 64),), episodes=3, seed=7, task='',
-              variant='nominal', timeout=20.0, tool_version='0.1.0')
+from vla_drop_ros.trials.log import read_log, TrialLog
 
 
-def episode(index: int) -> Episode:
-    """Return the successful episode of slot ``index``."""
-    return Episode(slot=schedule(STUDY)[index], attempt=0, task='bin', instruction='do',
-                   variant='nominal', checkpoint='/models/a', checkpoint_hash='a' * 64,
-                   outcome='success', reason='', detail='', started=0.0, duration=1.0,
-                   moved_object=None, latency=Latency.of([]))
-
-
-def write(path: Path, episodes: int = 3) -> None:
-    """Write a study with ``episodes`` episodes."""
-    log, _ = open_study(path, STUDY)
-    with log:
-        for index in range(episodes):
-            log.append('episode', episode(index).to_dict())
+def write(path: Path, trials: int = 3) -> None:
+    """Write a log with an opening and ``trials`` verdicts."""
+    with TrialLog(path) as log:
+        log.append('opened', {})
+        for index in range(trials):
+            log.append('judged', {'code': str(index), 'verdict': 'success'})
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    """Study and episodes come back; no line is torn."""
+    """Every event comes back in order; no line is torn."""
     path = tmp_path / 'new' / 'trial.jsonl'
     write(path)
     contents = read_log(path)
-    assert contents.study == STUDY
-    assert [e.slot for e in contents.episodes] == list(schedule(STUDY))
+    assert [event.kind for event in contents.events] == ['opened', *['judged'] * 3]
+    assert [event.data.get('code') for event in contents.events] == [None, '0', '1', '2']
     assert contents.torn == b''
     assert [event.sequence for event in contents.events] == [0, 1, 2, 3]
 
@@ -50,40 +38,20 @@ def test_existing_log_is_never_overwritten(tmp_path: Path) -> None:
     write(path)
     before = path.read_bytes()
     with pytest.raises(TrialError, match='resume'):
-        open_study(path, STUDY)
+        TrialLog(path)
     assert path.read_bytes() == before
 
 
 def test_resume_goes_on_with_the_chain(tmp_path: Path) -> None:
-    """A resumed log returns what is done and its chain stays whole."""
+    """A resumed log goes on after its last line, or begins; its chain stays whole."""
     path = tmp_path / 'trial.jsonl'
-    write(path, episodes=1)
-    log, done = open_study(path, STUDY, resume=True)
-    with log:
-        assert [e.slot for e in done] == [schedule(STUDY)[0]]
-        log.append('episode', episode(1).to_dict())
-    kinds = [event.kind for event in read_log(path).events]
-    assert kinds == ['study', 'episode', 'resumed', 'episode']
+    for _ in range(2):
+        with TrialLog(path, resume=True) as log:
+            log.append('session', {})
+    assert [event.sequence for event in read_log(path).events] == [0, 1]
 
 
-def test_resume_of_nothing_starts(tmp_path: Path) -> None:
-    """Resuming without a log starts one, so that one command serves both."""
-    log, done = open_study(tmp_path / 'trial.jsonl', STUDY, resume=True)
-    log.close()
-    assert done == ()
-    assert read_log(tmp_path / 'trial.jsonl').study == STUDY
-
-
-def test_resume_refuses_another_study(tmp_path: Path) -> None:
-    """Other parameters under the same log name the difference."""
-    path = tmp_path / 'trial.jsonl'
-    write(path)
-    other = Study.from_dict({**STUDY.to_dict(), 'seed': 8})
-    with pytest.raises(TrialError, match='seed differ'):
-        open_study(path, other, resume=True)
-
-
-@pytest.mark.parametrize('cut', [1, 5, 200])
+@pytest.mark.parametrize('cut', [1, 5, 100])
 def test_torn_last_line_is_reported_and_repaired(tmp_path: Path, cut: int) -> None:
     """After a power cut the torn line is set aside, the rest kept, and the log says so."""
     path = tmp_path / 'trial.jsonl'
@@ -92,11 +60,9 @@ def test_torn_last_line_is_reported_and_repaired(tmp_path: Path, cut: int) -> No
     path.write_bytes(whole[:-cut])
     torn = read_log(path).torn
     assert torn and whole[:-cut].endswith(torn)
-    assert len(read_log(path).episodes) == 2
-    log, done = open_study(path, STUDY, resume=True)
-    log.close()
-    assert len(done) == 2
-    assert [event.kind for event in read_log(path).events][-2:] == ['repaired', 'resumed']
+    TrialLog(path, resume=True).close()
+    assert [event.kind for event in read_log(path).events] == [
+        'opened', 'judged', 'judged', 'repaired']
     assert (tmp_path / 'trial.jsonl.torn').read_bytes() == torn + b'\n'
 
 
@@ -104,10 +70,8 @@ def test_torn_first_line_is_repaired(tmp_path: Path) -> None:
     """A log torn in its very first line can still be resumed."""
     path = tmp_path / 'trial.jsonl'
     path.write_bytes(b'{"sequence": 0, "prev')
-    log, done = open_study(path, STUDY, resume=True)
-    log.close()
-    assert done == ()
-    assert read_log(path).study == STUDY
+    TrialLog(path, resume=True).close()
+    assert [event.kind for event in read_log(path).events] == ['repaired']
 
 
 @pytest.mark.parametrize('damage', ['edit', 'remove', 'swap', 'garbage'])
@@ -117,7 +81,7 @@ def test_changed_line_is_found(tmp_path: Path, damage: str) -> None:
     write(path)
     lines = path.read_bytes().splitlines(keepends=True)
     if damage == 'edit':
-        lines[1] = lines[1].replace(b'"success"', b'"timeout"')
+        lines[1] = lines[1].replace(b'"success"', b'"failure"')
     elif damage == 'remove':
         del lines[1]
     elif damage == 'swap':
@@ -128,7 +92,7 @@ def test_changed_line_is_found(tmp_path: Path, damage: str) -> None:
     with pytest.raises(TrialError, match='line [23]'):
         read_log(path)
     with pytest.raises(TrialError, match='line [23]'):
-        open_study(path, STUDY, resume=True)
+        TrialLog(path, resume=True)
 
 
 def test_full_disk_is_an_error_and_keeps_the_log_whole(tmp_path: Path) -> None:

@@ -179,12 +179,12 @@ def test_rehearsal_leaves_no_trace(cell: Cell) -> None:
     cell.run()
     logged = list(cell.events)
     token = cell.session.conductor.token()
-    assert cell.press('rehearse').done
+    assert cell.press('rehearse', value=True).done and cell.press('rehearse', value=True).done
     cell.begin()
-    assert not cell.press('rehearse').done, 'not in the middle of a trial'
+    assert not cell.press('rehearse', value=False).done, 'not in the middle of a trial'
     assert cell.press('stop').done and cell.press('success').done
     cell.session.measure('1', {'bag': {}})
-    assert cell.press('rehearse').done and cell.events == logged
+    assert cell.press('rehearse', value=False).done and cell.events == logged
     cell.run()
     assert cell.session.conductor.token() == token and cell.press('start').done
 

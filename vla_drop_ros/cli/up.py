@@ -10,13 +10,15 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 import os
+from pathlib import Path
 import signal
 import sys
 
 from vla_drop_ros import bringup, preflight
-from vla_drop_ros.bringup import Graph, GRAPHS
+from vla_drop_ros.bringup import Graph, GRAPHS, Node
 from vla_drop_ros.errors import NodeDiedError
 from vla_drop_ros.supervisor import Running
+from vla_drop_ros.trials.locked_study import load_study
 
 EXAMPLES = """\
 examples:
@@ -62,8 +64,21 @@ def graph_checks(graph: Graph) -> list[Callable[[], preflight.Check]]:
     for node in graph.nodes:
         if 'checkpoint' in node.parameters:
             checks += [preflight.check_torch, preflight.check_transformers,
-                       partial(preflight.check_checkpoint, str(node.parameters['checkpoint']))]
+                       *(partial(preflight.check_checkpoint, one) for one in checkpoints(node))]
     return [*checks, partial(preflight.check_domain, graph.full_names())]
+
+
+def checkpoints(node: Node) -> list[str]:
+    """Return the checkpoints that a policy node loads at its start.
+
+    Raises:
+        TrialError: its study is none.
+
+    """
+    if node.parameters.get('study'):
+        return [arm.checkpoint for arm in load_study(
+            Path(str(node.parameters['study']))).design.arms]
+    return [str(node.parameters['checkpoint'])]
 
 
 def run(graph: Graph) -> int:

@@ -14,7 +14,7 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Float64, Header, String
+from std_msgs.msg import Bool, Float64, Header, String, UInt64
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -42,6 +42,9 @@ QUIET = SubscriptionEventCallbacks(use_default_callbacks=False)
 LEVELS = {Mode.EXECUTING: DiagnosticStatus.OK, Mode.HOLDING: DiagnosticStatus.WARN,
           Mode.ESTOPPED: DiagnosticStatus.ERROR, Mode.INACTIVE: DiagnosticStatus.WARN}
 
+TELL_NO_POLICY = (  # counters that do not depend on how fast or how wildly a policy acts
+    'pose refused', 'joints refused', 'clock set back', 'pauses')
+
 
 @dataclass(frozen=True)
 class GateParameters:
@@ -55,6 +58,9 @@ class GateParameters:
     ensemble: float = parameter(
         0.0, 'Temporal ensembling: time constant with which older chunks lose weight; 0: the '
         'newest chunk alone', unit='s', minimum=0.0, maximum=100.0)
+    blinded: bool = parameter(
+        False, 'Show no times and no counts of what a policy did, for a blinded study; the topics '
+        'capture_to_command and commands_altered go on, for its log')
     autostart: bool = parameter(
         False, 'Configure and activate at start, without an outside lifecycle manager')
 
@@ -74,6 +80,7 @@ class CommandGateNode(ManagedNode):
         self._decision = Decision(Mode.INACTIVE, '', None)
         self._state = self.create_publisher(String, '~/state', LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', STATUS)
+        self._altered = self.create_publisher(UInt64, '~/commands_altered', STATUS)
         self._published_state = ''
         self._clock_watch, self._clock_fault = ClockWatch(), ''
         self._estop = EstopLatch()  # outlives every configuration: only reset_estop releases it
@@ -136,7 +143,8 @@ class CommandGateNode(ManagedNode):
     def _on_chunk(self, message: JointTrajectory) -> None:
         reason = self._gate.offer(incoming_chunk(message), clock_seconds(self))
         if reason is not None and self.is_active:
-            self.get_logger().warning(f'chunk rejected: {reason}', throttle_duration_sec=1.0)
+            self.get_logger().warning(f'chunk rejected: {self._told(reason)}',
+                                      throttle_duration_sec=1.0)
 
     def _on_pose(self, message: PoseStamped) -> None:
         self._gate.add_pose(stamp_of(message), *pose_values(message), message.header.frame_id)
@@ -196,18 +204,27 @@ class CommandGateNode(ManagedNode):
 
     def _publish_diagnostics(self) -> None:
         gate, decision = self._gate, self._decision
+        counters = dict(sorted(gate.counters.items()))
+        self._altered.publish(UInt64(data=gate.counters['commands altered']))
+        if self.parameters.blinded:
+            times, counters = {}, {name: count for name, count in counters.items()
+                                   if name.startswith(TELL_NO_POLICY)}
+        else:
+            times = latency_values('capture to command', gate.capture_to_command.summary())
         values = {'mode': decision.mode.value, 'dry_run': self._dry_run,
-                  'robot': self._contract.robot,
-                  **latency_values('capture to command', gate.capture_to_command.summary()),
-                  **dict(sorted(gate.counters.items()))}
+                  'robot': self._contract.robot, **times, **counters}
         level, summary = LEVELS[decision.mode], self._published_state
         if self._clock_fault and self.is_active:
             level, summary = DiagnosticStatus.ERROR, self._clock_fault
         elif decision.reason and decision.mode != Mode.EXECUTING:
-            summary = f'{decision.mode.value}: {decision.reason}'
+            summary = f'{decision.mode.value}: {self._told(decision.reason)}'
         self._diagnostics.publish(diagnostics_message(
             clock_seconds(self), self.get_fully_qualified_name().lstrip('/'),
             level, summary, values))
+
+    def _told(self, reason: str) -> str:
+        """Return a reason as people may read it: ages tell how fast the policy is."""
+        return kind(reason) if self.parameters.blinded else reason
 
 
 def main(args: list[str] | None = None) -> int:

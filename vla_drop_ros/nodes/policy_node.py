@@ -5,13 +5,10 @@ Callbacks store and return; a thread infers, another one loads. Torch is importe
 registry when the first checkpoint is loaded, and nowhere else.
 """
 
-from collections.abc import Callable
-from functools import partial
 import os
 import sys
 import threading
 
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
 from rclpy.parameter import Parameter
@@ -20,13 +17,15 @@ from std_msgs.msg import Float64, Header, String
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros.contract_file import load_contract
-from vla_drop_ros.errors import CheckpointError, VlaDropError
+from vla_drop_ros.errors import CheckpointError
+from vla_drop_ros.nodes.checkpoint_parameter import CheckpointParameter
 from vla_drop_ros.nodes.managed_node import ManagedNode
 from vla_drop_ros.nodes.messages import clock_seconds, header, pause_message, timed_message
 from vla_drop_ros.nodes.parameters import declare
 from vla_drop_ros.nodes.policy_report import PolicyReport
-from vla_drop_ros.nodes.policy_settings import admit, Check, PolicyParameters, resident_policies
+from vla_drop_ros.nodes.policy_settings import Check, PolicyParameters
 from vla_drop_ros.nodes.policy_streams import hear_instructions, robot_inputs, robot_streams
+from vla_drop_ros.nodes.policy_supply import Load, PolicySupply
 from vla_drop_ros.nodes.process import run_node
 from vla_drop_ros.nodes.qos import COMMAND, LATCHED, STATUS
 from vla_drop_ros.robot_contract import RobotContract
@@ -34,10 +33,9 @@ from vla_drop_ros.runtime.cadence import Stages
 from vla_drop_ros.runtime.execution import Execution
 from vla_drop_ros.runtime.policy_worker import Infers, PolicyWorker
 from vla_drop_ros.runtime.replanning import Replanner, Request
+from vla_drop_ros.runtime.sealed_policies import NONE
 from vla_drop_ros.runtime.sign_of_life import HEARTBEAT_PERIOD, SignOfLife
 from vla_drop_ros.types import ActionChunk, Observation
-
-Load = Callable[[str], Infers]
 
 
 class PolicyNode(ManagedNode):
@@ -52,20 +50,21 @@ class PolicyNode(ManagedNode):
         """Declare the parameters; everything else waits for ``configure``."""
         super().__init__('policy_node', context=context, parameter_overrides=overrides)
         self.parameters = wanted = declare(self, PolicyParameters)
-        self._resident = resident_policies(wanted)
-        self._load = load or self._resident.load
-        self._check = check or partial(admit, device=wanted.device, resident=self._resident)
+        self._supply = PolicySupply(wanted, load, check)
         self._publishing, self._load_ended = threading.RLock(), threading.Event()
-        self._active_path, self._reverting, self._looked = '', False, 0.0
-        self._report = PolicyReport(self)
+        self._active_path, self._looked = '', 0.0
+        self._report = PolicyReport(self, self._supply.blinded)
         self._active_checkpoint = self.create_publisher(String, '~/checkpoint', LATCHED)
-        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._checkpoint = CheckpointParameter(self, self._accept)
 
     def configure(self) -> None:
         """Read the contract, create the interfaces it names, load and warm up the checkpoint."""
         self._contract = contract = load_contract(self.parameters.robot)
-        path = str(self.get_parameter('checkpoint').value)
-        self._check(path, contract)
+        path, blinded = self._checkpoint.value, self._supply.blinded
+        self._supply.open(contract, path, self.get_logger().info)
+        if blinded:  # whatever a run before has said
+            self._active_checkpoint.publish(String(data=NONE))
+        needed = bool(path) or not blinded
         self._execution = Execution(self.parameters.execution, contract)
         self._inputs = robot_inputs(contract)
         self._life = SignOfLife()
@@ -73,9 +72,10 @@ class PolicyNode(ManagedNode):
         if self.parameters.instruction:
             self._replanner.instruct(self.parameters.instruction)
         self._load_ended.clear()
-        self._worker = PolicyWorker(self._load, self._observe, self)
-        self._worker.request_load(path)
-        self.get_logger().info(f'loading checkpoint {path!r}')
+        self._worker = PolicyWorker(self._supply.load, self._observe, self, not blinded)
+        if needed:
+            self._worker.request_load(path)
+            self.get_logger().info(f'loading checkpoint {path!r}')
         for message, topic, callback, qos in robot_streams(
                 contract, self._inputs, self._execution):
             self.own(self.destroy_subscription,
@@ -83,10 +83,12 @@ class PolicyNode(ManagedNode):
         hear_instructions(self, self._on_instruction)
         self._chunks = self.own_lifecycle_publisher(JointTrajectory, '~/action_chunk', COMMAND)
         self._heartbeats = self.own_lifecycle_publisher(Header, '~/heartbeat', COMMAND)
-        self._latencies = self.own_lifecycle_publisher(Float64, '~/latency', STATUS)
-        self._load_ended.wait()
-        if not self._active_path:
-            raise CheckpointError(self._report.load_failure)
+        if not blinded:  # speed tells the arm
+            self._latencies = self.own_lifecycle_publisher(Float64, '~/latency', STATUS)
+        if needed:
+            self._load_ended.wait()
+            if not self._active_path:
+                raise CheckpointError(self._report.load_failure)
         self._pulses = [self.own(self.destroy_timer, self.create_timer(
             period, callback, autostart=False)) for period, callback in (
                 (1.0 / contract.control_rate, self._on_tick), (HEARTBEAT_PERIOD, self._on_beat))]
@@ -111,7 +113,7 @@ class PolicyNode(ManagedNode):
         self._active_path = ''
         if worker is not None and not worker.stop(self.stop_timeout):
             self.get_logger().warning('an inference or a load is still running at the end')
-        self._resident.close()
+        self._supply.close()
         self._report.end()
 
     def on_chunk(self, chunk: ActionChunk, work: Request[Image]) -> None:
@@ -129,7 +131,8 @@ class PolicyNode(ManagedNode):
             self._execution.sent(chunk)
             if self._execution.mode == 'synchronous':
                 self._replanner.hold_off(timed.end)
-        self._latencies.publish(Float64(data=now - chunk.stamp))
+        if not self._supply.blinded:
+            self._latencies.publish(Float64(data=now - chunk.stamp))
         self._report.chunk_published(now - chunk.stamp)
 
     def on_timed(self, stages: Stages, work: Request[Image]) -> None:
@@ -164,18 +167,12 @@ class PolicyNode(ManagedNode):
         self.get_logger().info(
             f'instruction: {self._replanner.instruction or self._replanner.waiting!r}')
 
-    def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        """Accept a checkpoint that fits, and have it loaded; refuse any other with the reason."""
-        for changed in parameters:
-            if changed.name == 'checkpoint' and not self._reverting:
-                try:
-                    self._check(changed.value, self._contract)
-                except VlaDropError as error:
-                    return SetParametersResult(successful=False, reason=str(error))
-                if self._worker is not None:
-                    self._report.load_failure = ''
-                    self._worker.request_load(changed.value)
-        return SetParametersResult(successful=True)
+    def _accept(self, path: str) -> None:
+        """Have a checkpoint loaded that fits; raise VlaDropError to refuse any other."""
+        self._supply.check(path)
+        if self._worker is not None:
+            self._report.load_failure = ''
+            self._worker.request_load(path)
 
     def _on_tick(self) -> None:
         worker, policy = self._worker, self._worker.policy if self._worker else None
@@ -225,17 +222,15 @@ class PolicyNode(ManagedNode):
     def _on_second(self) -> None:
         """Tell how it goes; streams are looked at even while nothing is asked."""
         worker = self._worker
-        if worker is None or worker.policy is None:
+        if worker is None:
             return
         now = clock_seconds(self)
         if not self.is_active:
             self._look(now)
-        self._report.publish(self._replanner, self.is_active, self._resident.usage, {
+        self._report.publish(self._replanner, self.is_active, self._supply.usage, {
             'execution': self._execution.mode, **self._inputs.health(now)})
-        if worker.is_settled and self.get_parameter('checkpoint').value != self._active_path:
-            self._reverting = True  # the parameter says what runs, not what was wished for
-            self.set_parameters([Parameter('checkpoint', value=self._active_path)])
-            self._reverting = False
+        if worker.is_settled:
+            self._checkpoint.correct(self._active_path)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -14,17 +14,23 @@ from vla_drop_ros.runtime.cadence import Cadence, Stages
 from vla_drop_ros.runtime.latency import LatencyWindow
 from vla_drop_ros.runtime.memory import MEGABYTE, process_memory
 from vla_drop_ros.runtime.replanning import NO_INSTRUCTION, Replanner, Request
+from vla_drop_ros.runtime.sealed_policies import NONE
 from vla_drop_ros.runtime.watchdog import ClockWatch
+
+TAKEN, UNLOADED, BROKEN = (
+    'checkpoints taken over', 'checkpoints not loaded', 'pauses: streams broken')
+TELL_NO_ARM = (TAKEN, UNLOADED, BROKEN)  # counters that say nothing of a policy's speed
 
 
 class PolicyReport:
     """Counts, times and failures; publishes them on /diagnostics when told to."""
 
-    def __init__(self, node: Node) -> None:
-        """Publish and log in the name of ``node``."""
+    def __init__(self, node: Node, blinded: bool = False) -> None:
+        """Publish and log in the name of ``node``; blinded, say nothing about time."""
         self.load_failure = ''
         self._infer_failure = ''
-        self._checkpoint = ''
+        self._blinded = blinded
+        self._checkpoint = NONE if blinded else ''
         self._counters: Counter[str] = Counter()
         self._cadence = Cadence()
         self._latency, self._age = LatencyWindow(), LatencyWindow()
@@ -57,7 +63,7 @@ class PolicyReport:
 
     def paused_by(self, problems: tuple[str, ...]) -> None:
         """Record and log a pause because of broken streams."""
-        self._counters['pauses: streams broken'] += 1
+        self._counters[BROKEN] += 1
         self._node.get_logger().error(f'pausing: {"; ".join(problems)}', throttle_duration_sec=1.0)
 
     def inference_failed(self, reason: str) -> None:
@@ -68,22 +74,24 @@ class PolicyReport:
 
     def loaded(self, checkpoint: str, path: str) -> None:
         """Record and log the short hash of the checkpoint that answers now."""
-        self._checkpoint, self.load_failure = checkpoint, ''
-        self._counters['checkpoints taken over'] += 1
-        self._node.get_logger().info(
-            f'checkpoint {checkpoint} from {path!r} answers from now on')
+        self._checkpoint, self.load_failure, self._infer_failure = checkpoint, '', ''
+        self._counters[TAKEN] += 1
+        origin = '' if path == checkpoint else f' from {path!r}'
+        self._node.get_logger().info(f'checkpoint {checkpoint}{origin} answers from now on')
 
     def load_failed(self, path: str, reason: str, kept: str) -> None:
         """Record and log why ``path`` does not answer, and what runs instead."""
         rest = f'; still running {kept!r}' if kept else ''
         self.load_failure = f'checkpoint {path!r} was not loaded: {reason}{rest}'
-        self._counters['checkpoints not loaded'] += 1
+        self._counters[UNLOADED] += 1
         self._node.get_logger().error(self.load_failure)
 
     def end(self) -> None:
         """Log the cadence of the run, once, and begin anew."""
         report, self._cadence = self._cadence.report(), Cadence()
-        if report:
+        if self._blinded:
+            self._checkpoint = NONE
+        elif report:
             self._node.get_logger().info(report)
 
     def publish(self, replanner: Replanner[Image], is_active: bool,
@@ -99,19 +107,14 @@ class PolicyReport:
         """
         level, summary = self._judge(replanner, is_active)
         values: dict[str, object] = {
-            'checkpoint': self._checkpoint, 'instruction': replanner.instruction,
-            **latency_values('capture to publish', self._latency.summary()),
-            **latency_values('capture to request', self._age.summary())}
-        for name, window in self._stages.items():
-            values |= latency_values(name, window.summary())
-        cadence, memory = self._cadence, process_memory()
-        values |= {'chunks [1/s]': f'{cadence.rate:.2f}',
-                   'chunks wanted [1/s]': f'{cadence.wanted_rate:.2f}',
-                   'chunks over budget [%]': f'{100 * cadence.over_budget:.1f}',
-                   'process memory [MB]': '-' if memory is None else f'{memory / MEGABYTE:.0f}',
-                   'checkpoints in memory': usage[0],
-                   'weights in memory [MB]': f'{usage[1] / MEGABYTE:.1f}',
-                   **more, **dict(sorted(self._counters.items()))}
+            'checkpoint': self._checkpoint, 'instruction': replanner.instruction}
+        resident = {'checkpoints in memory': usage[0],
+                    'weights in memory [MB]': f'{usage[1] / MEGABYTE:.1f}'}
+        if self._blinded:
+            values |= resident | {name: self._counters[name] for name in TELL_NO_ARM}
+        else:
+            values |= {**self._times(), **resident, **more,
+                       **dict(sorted(self._counters.items()))}
         node = self._node
         self._publisher.publish(diagnostics_message(
             clock_seconds(node), node.get_fully_qualified_name().lstrip('/'), level, summary,
@@ -121,12 +124,27 @@ class PolicyReport:
             self._told = told
             node.get_logger().info(summary)
 
+    def _times(self) -> dict[str, str]:
+        """Return what tells how fast the policy is, and what else depends on it."""
+        values = {**latency_values('capture to publish', self._latency.summary()),
+                  **latency_values('capture to request', self._age.summary())}
+        for name, window in self._stages.items():
+            values |= latency_values(name, window.summary())
+        cadence, memory = self._cadence, process_memory()
+        return {**values, 'chunks [1/s]': f'{cadence.rate:.2f}',
+                'chunks wanted [1/s]': f'{cadence.wanted_rate:.2f}',
+                'chunks over budget [%]': f'{100 * cadence.over_budget:.1f}',
+                'process memory [MB]': '-' if memory is None else f'{memory / MEGABYTE:.0f}'}
+
     def _judge(self, replanner: Replanner[Image], is_active: bool) -> tuple[bytes, str]:
         clock = self._clock_watch.fault(clock_seconds(self._node))
         failures = [text for text in (
             clock, *replanner.problems, self._infer_failure, self.load_failure) if text]
         if failures:
             return DiagnosticStatus.ERROR, '; '.join(failures)
+        if self._checkpoint == NONE:
+            return DiagnosticStatus.WARN, ('no policy answers: set the parameter checkpoint to '
+                                           'the token of a trial')
         if not is_active:
             return DiagnosticStatus.WARN, 'inactive: activate the node to publish chunks'
         if replanner.refused or replanner.waiting == NO_INSTRUCTION:

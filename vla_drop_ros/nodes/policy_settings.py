@@ -34,6 +34,9 @@ class PolicyParameters:
     checkpoint: str = parameter(
         '', 'Checkpoint folder; set it while running to swap between two inferences',
         read_only=False)
+    study: str = parameter(
+        '', 'Folder of a locked study: all its checkpoints are kept in memory, checkpoint takes '
+        'only sealed:<token>, and nothing is said that tells which one answers')
     device: str = parameter('auto', 'Where the policy runs: auto, cpu, cuda, cuda:1')
     threads: int = parameter(
         0, 'CPU threads for inference; 0 leaves the choice to OMP_NUM_THREADS', minimum=0,

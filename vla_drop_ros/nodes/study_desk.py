@@ -27,7 +27,12 @@ FRESH = 3.0  # [s] after which a picture shows the scene no more
 
 
 class StudyDesk:
-    """Shows state and pictures; presses come back through a queue."""
+    """Shows state and pictures; presses come back through a queue.
+
+    Attributes:
+        hostile_requests: so many were turned away.
+
+    """
 
     def __init__(self, session: StudySession, folder: Path,
                  log: Callable[[str, Mapping[str, Any]], object]) -> None:
@@ -40,7 +45,7 @@ class StudyDesk:
         self._reference: tuple[str, bytes | None] = '', None
         self._pressed: queue.SimpleQueue[tuple[Verb, Future[Reply]]] = queue.SimpleQueue()
         self._hostile: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
-        self._hostiles = 0
+        self.hostile_requests = 0
         self._console: Console | None = None
 
     def open(self, host: str, port: int) -> str:
@@ -82,8 +87,8 @@ class StudyDesk:
                 answer.set_result(press(verb))
         while not self._hostile.empty():
             what, address = self._hostile.get()
-            self._hostiles += 1
-            if self._hostiles <= HOSTILE_KEPT:
+            self.hostile_requests += 1
+            if self.hostile_requests <= HOSTILE_KEPT:
                 self._log('hostile', {'what': what[:200], 'address': address[:60]})
 
     def save_picture(self) -> None:

@@ -1,43 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a study on the robot graph: tells policy node and robot what to do, and logs outcomes."""
+"""Runs a blinded study on the robot: schedule, people's verdicts, log, console."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import asdict, dataclass
+import json
 from pathlib import Path
 import sys
-from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rcl_interfaces.msg import ParameterEvent
-from rcl_interfaces.srv import SetParameters
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
-from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.task import Future
-from sensor_msgs.msg import Image
-from std_msgs.msg import Bool, Float64, String
-from std_srvs.srv import Trigger
+from sensor_msgs.msg import Joy
+from std_msgs.msg import Float64, String, UInt64
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros import __version__
-from vla_drop_ros.errors import ObservationError, TrialError
-from vla_drop_ros.manifest import checkpoint_hash
+from vla_drop_ros.console.qr_code import qr_code
+from vla_drop_ros.contract_file import load_contract
+from vla_drop_ros.errors import TrialError
+from vla_drop_ros.nodes.messages import clock_seconds
 from vla_drop_ros.nodes.parameters import declare, parameter
+from vla_drop_ros.nodes.policy_streams import TRANSPORTS
 from vla_drop_ros.nodes.process import run_node
 from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATUS
-from vla_drop_ros.runtime.images import rgb_from
+from vla_drop_ros.nodes.study_desk import StudyDesk
+from vla_drop_ros.nodes.study_errands import StudyErrands
+from vla_drop_ros.nodes.study_verbs import Gamepad, hear_detectors, hear_verbs, offer_services
 from vla_drop_ros.runtime.robot_inputs import stamp_of
-from vla_drop_ros.trials import commands
-from vla_drop_ros.trials.episode import Arm, Episode, Study
-from vla_drop_ros.trials.log import open_study, read_log
-from vla_drop_ros.trials.recording import FrameRecorder
-from vla_drop_ros.trials.report import as_text, summarize
-from vla_drop_ros.trials.session import Session
+from vla_drop_ros.trials.conductor import Conductor, Reply, Verb
+from vla_drop_ros.trials.locked_study import load_study, open_schedule
+from vla_drop_ros.trials.session_state import state_of
+from vla_drop_ros.trials.study_log import begin_session, LOG_FILE, open_log
+from vla_drop_ros.trials.study_session import StudySession
+from vla_drop_ros.trials.unblinding import stopping_rule
 
-POLICY, ROBOT, GATE = 'policy_node', 'simulated_robot', 'command_gate'
+POLICY, GATE, RECORDER = 'policy_node', 'command_gate', 'bag_recorder'
+REHEARSAL = 1_000_000  # round that no study reaches; its tokens are as good as any
 TICK = 0.05  # [s]
 
 
@@ -45,41 +43,26 @@ TICK = 0.05  # [s]
 class TrialParameters:
     """Parameters of ``trial_node``."""
 
-    checkpoints: tuple[str, ...] = parameter(
-        ('',), 'Checkpoint folders to compare, the baseline first, each as path or name=path')
-    episodes: int = parameter(10, 'Episodes of each checkpoint', minimum=1)
-    seed: int = parameter(
-        900_000, 'Seed of the first scene; episode i uses seed + i for every checkpoint',
-        minimum=0)
-    task: str = parameter('', "Task of every scene; '' draws one from the seed")
-    variant: str = parameter('nominal', 'Difficulty of the scenes')
-    timeout: float = parameter(15.0, 'Longest episode, on the node clock', unit='s', minimum=0.1)
-    budget: float = parameter(0.0, 'No scene is begun after this time; 0: no limit', unit='s')
-    log: str = parameter('trial.jsonl', 'Append-only log; an existing one is never overwritten')
-    resume: bool = parameter(False, 'Go on with an existing log of the same study')
-    record_topic: str = parameter('studio_camera/image_raw', 'Camera for people')
-    record_directory: str = parameter('', "Folder for that camera's frames; '' keeps none")
-    record_pairs: int = parameter(1, 'Frames are kept of the first so many scenes', minimum=0)
-
-
-def arms_of(checkpoints: Sequence[str]) -> tuple[Arm, ...]:
-    """Return the arms of 'path' or 'name=path' entries; a bare path is named after its folder.
-
-    Raises:
-        TrialError: no checkpoint was given.
-        CheckpointError: a folder is not a checkpoint.
-
-    """
-    given = [entry for entry in checkpoints if entry]
-    if not given:
-        raise TrialError('the parameter checkpoints is empty; give at least one folder: '
-                         "-p checkpoints:='[baseline=/path, pruned=/path]'")
-    arms = []
-    for entry in given:
-        name, _, path = entry.rpartition('=')
-        folder = Path(path).expanduser().resolve()
-        arms.append(Arm(name or folder.name, str(folder), checkpoint_hash(folder)))
-    return tuple(arms)
+    study: str = parameter('', 'Folder of a locked study: vla_drop trials plan DESIGN -o FOLDER')
+    robot: str = parameter('', 'Path of the robot contract; names the cameras')
+    log: str = parameter('', "Log to write or go on with; '' is log.jsonl in the study's folder")
+    robot_name: str = parameter('robot', 'Name of this robot in the log')
+    operator: str = parameter('', 'Pseudonym of the person at the robot')
+    first_round: int = parameter(0, 'First round of this robot, where several share a study',
+                                 minimum=0)
+    end_round: int = parameter(0, 'Round before which this robot ends; 0: the last', minimum=0)
+    reset_service: str = parameter(
+        '', "Service (std_srvs/Trigger) by which the robot arranges the scene; '' people do it")
+    scene_parameters: str = parameter(
+        '', 'Node whose parameters seed, task and variant say which scene a reset arranges')
+    success_topic: str = parameter('', 'Latched Bool by which a simulator says success')
+    ends_on_success: bool = parameter(False, 'A success that is detected ends the trial')
+    camera: str = parameter('', "Camera of the console; '' is the first of the contract")
+    host: str = parameter('127.0.0.1', 'Address of the console; 0.0.0.0 is reachable by phones')
+    port: int = parameter(8080, 'Port of the console; -1: no console', minimum=-1, maximum=65535)
+    joy_topic: str = parameter('joy', 'Gamepad')
+    joy_buttons: tuple[str, ...] = parameter(
+        ('',), "What its buttons do: 'start=0', 'success=1', 'invalid camera_lost=6'")
 
 
 class TrialNode(Node):
@@ -87,160 +70,145 @@ class TrialNode(Node):
 
     def __init__(self, context: Context | None = None,
                  overrides: list[Parameter] | None = None) -> None:
-        """Open the log and create the interfaces."""
+        """Open study and log, and create the interfaces."""
         super().__init__('trial_node', context=context, parameter_overrides=overrides)
         wanted = self.parameters = declare(self, TrialParameters)
-        study = Study(arms_of(wanted.checkpoints), wanted.episodes, wanted.seed, wanted.task,
-                      wanted.variant, wanted.timeout, __version__)
-        self._study = study
-        self._log, done = open_study(wanted.log, study, wanted.resume)
-        self._recorder = FrameRecorder(wanted.record_directory)
-        self.session = Session(study, done, self._record, budget=wanted.budget or float('inf'),
-                               record_pairs=wanted.record_pairs if wanted.record_directory else 0)
-        self._instruction = self.create_publisher(String, 'instruction', LATCHED)
-        self._clients_by_name: dict[str, Any] = {
-            name: self.create_client(kind, name) for name, kind in (
-                (f'{POLICY}/set_parameters', SetParameters),
-                (f'{ROBOT}/set_parameters', SetParameters), (f'{ROBOT}/reset', Trigger))}
-        self._listen()
+        if not wanted.study:
+            raise TrialError('the parameter study is empty; give the folder of a locked study')
+        folder = Path(wanted.study).expanduser()
+        study = load_study(folder)
+        self.design, self._contract = study.design, load_contract(wanted.robot)
+        if self.design.simulation and not wanted.scene_parameters:
+            raise TrialError('the study is of a simulated robot: give reset_service and '
+                             'scene_parameters, as ab_trial.launch.py does')
+        schedule = open_schedule(folder, study)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._log, events = open_log(
+            Path(wanted.log).expanduser() if wanted.log else folder / LOG_FILE, study,
+            wanted.robot_name, (wanted.first_round, wanted.end_round), __version__)
+        try:
+            begin_session(self._log, events, wanted.operator, wanted.robot_name,
+                          asdict(wanted), {'vla_drop_ros': __version__})
+            conductor = Conductor(
+                self.design, schedule, self._log.append,
+                stopping_rule(schedule, self.design, study.boundaries), wanted.first_round,
+                wanted.end_round)
+            conductor.resume((event.kind, event.data) for event in events)
+        except BaseException:
+            self._log.close()
+            raise
 
-    def _listen(self) -> None:
-        session = self.session
-        topics: tuple[tuple[Any, str, Callable[[Any], None], Any], ...] = (
-            (Bool, f'{ROBOT}/success',
-             lambda message: session.success(message.data, self._now()), LATCHED),
-            (String, f'{ROBOT}/scene', lambda message: session.scene(message.data), LATCHED),
-            (String, f'{POLICY}/checkpoint',
-             lambda message: session.checkpoint(message.data), LATCHED),
-            (Float64, f'{POLICY}/latency', lambda message: session.latency(message.data), STATUS),
-            (JointTrajectory, f'{POLICY}/action_chunk', self._on_chunk, COMMAND),
-            (String, f'{GATE}/state', lambda message: session.gate(message.data), LATCHED),
-            (ParameterEvent, '/parameter_events', self._on_parameters, STATUS),
-            (DiagnosticArray, '/diagnostics', self._on_diagnostics, STATUS))
-        for kind, topic, callback, qos in topics:
+        def rehearsal() -> Conductor:
+            practice = Conductor(self.design, schedule, lambda kind, data: None,
+                                 lambda attempts: False, REHEARSAL)
+            practice.begin()
+            return practice
+
+        self.session = StudySession(
+            self.design, conductor, rehearsal, resets=bool(wanted.reset_service),
+            scenes=bool(wanted.scene_parameters))
+        self._told = ''
+        self._connect(folder)
+
+    def _connect(self, folder: Path) -> None:
+        wanted, session = self.parameters, self.session
+        self._errands = StudyErrands(self, POLICY, wanted.scene_parameters, wanted.reset_service,
+                                     session.answer)
+        self._state = self.create_publisher(String, '~/state', LATCHED)
+        self._desk = StudyDesk(session, folder, self._log.append)
+        camera = self._contract.cameras[wanted.camera or next(iter(self._contract.cameras))]
+        for kind, topic, callback, qos in (
+                (String, f'{POLICY}/checkpoint',
+                 lambda message: session.policy(message.data), LATCHED),
+                (String, f'{GATE}/state', lambda message: session.gate(message.data), LATCHED),
+                (Float64, f'{GATE}/capture_to_command',
+                 lambda message: session.age(message.data), STATUS),
+                (JointTrajectory, f'{POLICY}/action_chunk', self._on_chunk, COMMAND),
+                (UInt64, f'{GATE}/commands_altered',
+                 lambda message: session.measures.count_clipped(message.data), STATUS),
+                (String, f'{RECORDER}/bag', self._on_bag, LATCHED),
+                (TRANSPORTS[camera.transport], camera.topic, self._desk.on_image, IMAGE)):
             self.create_subscription(kind, topic, callback, qos)
-        # Pictures for people are costly to make: the simulator makes none without a listener.
-        self._frames = self.create_subscription(
-            Image, self.parameters.record_topic, self._on_frame, IMAGE) \
-            if self.parameters.record_directory else None
+        offer_services(self, self.design, self.press)
+        hear_verbs(self, self.press, self._refuse)
+        hear_detectors(self, wanted.success_topic, lambda source, code, success: session.detect(
+            source, code, success, wanted.ends_on_success), self._refuse)
+        pad = Gamepad(wanted.joy_buttons, self.press)
+        self.create_subscription(Joy, wanted.joy_topic, pad.hear, STATUS)
 
     @property
     def finished(self) -> bool:
-        """Return whether the study is over."""
-        return self.session.finished
+        """Return whether the study is over; the node goes on, for guesses and the last undo."""
+        return bool(self.session.conductor.course.finished)
 
     def start(self) -> bool:
-        """Begin; the first tick waits for policy node and robot to be there."""
-        arms = ', '.join(f'{arm.name} {arm.short}' for arm in self._study.arms)
-        self.get_logger().info(f'{self._study.episodes} episodes each of {arms}; log '
-                               f'{Path(self.parameters.log).resolve()}')
-        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        """Open the console and let the session run."""
+        if self.parameters.port >= 0:
+            url = self._desk.open(self.parameters.host, self.parameters.port)
+            # Not logged: /rosout would tell the token to everybody in the domain.
+            code = qr_code(url) if 'token' in url else ''
+            sys.stderr.write(f'{code}\nconsole: {url}\n')
         self.create_timer(TICK, self._tick, clock=self._steady)
         return True
 
     def close(self) -> None:
-        """Stop the policy and close the log; an unfinished study says that it is."""
-        self._instruction.publish(String(data=''))
-        self._instruction.wait_for_all_acked(Duration(seconds=1.0))
-        if not self.finished:
-            self._log.append('interrupted', {})
+        """Stop the policy, end a trial that runs, and close the log."""
+        self._desk.close()
+        self._errands.silence()
+        self.session.close()
+        try:
+            self._log.append('session_end', {'hostile': self._desk.hostile_requests})
+        except TrialError as error:
+            self.get_logger().error(str(error))
         self._log.close()
 
-    def _now(self) -> float:
-        return float(self.get_clock().now().nanoseconds * 1e-9)
+    def press(self, verb: Verb) -> Reply:
+        """Do what somebody wants; in the thread of the executor only."""
+        reply = self.session.press(verb)
+        if reply.done and verb.name == 'start':
+            self._desk.save_picture()
+        self._go_on()
+        return reply
 
     def _tick(self) -> None:
-        absent = [name for name, client in self._clients_by_name.items()
-                  if not client.service_is_ready()]
-        for command in self.session.tick(
-                self._now(), self._steady.now().nanoseconds * 1e-9, absent):
-            self._perform(command)
-        if self.finished:
-            self._finish()
+        try:
+            self._desk.work(self.press)
+        except TrialError as error:  # the log is full: people see it, the trials wait
+            self.session.problem = str(error)
+        self._go_on()
 
-    def _finish(self) -> None:
-        """Log and show the end.
+    def _go_on(self) -> None:
+        self._errands.do(self.session.tick(
+            clock_seconds(self), self._steady.now().nanoseconds * 1e-9, self._errands.absent()))
+        self._publish_state()
 
-        Raises:
-            TrialError: the study stopped before its end; it ends the process with exit code 1.
-
-        """
-        if self.session.error is not None:
-            self._log.append('stopped', {'reason': str(self.session.error)})
-            raise self.session.error
-        self._log.append('finished', {})
-        summary = summarize(self._study, read_log(self.parameters.log).episodes)
-        self.get_logger().info(f'all episodes are done\n{as_text(summary)}')
-
-    def _perform(self, command: commands.Command) -> None:
-        answer = partial(self._on_answer, command)
-        if isinstance(command, commands.LoadCheckpoint):
-            self._set_parameters(POLICY, {'checkpoint': command.path}, answer)
-        elif isinstance(command, commands.PrepareScene):
-            self._set_parameters(ROBOT, {'seed': command.seed, 'task': command.task,
-                                         'variant': command.variant}, answer)
-        elif isinstance(command, commands.ResetScene):
-            self._clients_by_name[f'{ROBOT}/reset'].call_async(
-                Trigger.Request()).add_done_callback(answer)
-        else:
-            self._instruct(command)
-
-    def _instruct(self, command: commands.SendInstruction) -> None:
-        self._recorder.end()
-        self._recorder.begin(command.frames)
-        if command.text and not command.frames and self._frames is not None:
-            self.destroy_subscription(self._frames)
-            self._frames = None
-        self._instruction.publish(String(data=command.text))
-
-    def _set_parameters(self, node: str, values: dict[str, Any],
-                        answer: Callable[[Future], None]) -> None:
-        request = SetParameters.Request(parameters=[
-            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()])
-        client = self._clients_by_name[f'{node}/set_parameters']
-        client.call_async(request).add_done_callback(answer)
-
-    def _on_answer(self, command: commands.Command, future: Future) -> None:
-        response = future.result()
-        if isinstance(response, SetParameters.Response):
-            reasons = [result.reason for result in response.results if not result.successful]
-            self.session.answer(command, not reasons, '; '.join(reasons))
-        else:
-            self.session.answer(command, response.success, response.message)
+    def _publish_state(self) -> None:
+        state = state_of(self.session, self.design, clock_seconds(self))
+        self._desk.show(state)
+        told = json.dumps({key: value for key, value in state.items()
+                           if key not in ('stamp', 'elapsed')})
+        if told != self._told:
+            self._told = told
+            self._state.publish(String(data=json.dumps(state)))
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         if message.points:  # an empty chunk says that the policy paused
             self.session.chunk(stamp_of(message))
 
-    def _on_frame(self, message: Image) -> None:
+    def _on_bag(self, message: String) -> None:
         try:
-            self._recorder.add(stamp_of(message), rgb_from(message))
-        except ObservationError as error:
-            self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+            bag = json.loads(message.data)
+            self.session.measure(str(bag.pop('code')), {'bag': bag})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._refuse(f'{message.data[:60]!r} is no report of a bag: {error}')
 
-    def _on_parameters(self, message: ParameterEvent) -> None:
-        if message.node.endswith(f'/{POLICY}'):
-            for changed in message.changed_parameters:
-                if changed.name == 'checkpoint':
-                    self.session.configured(changed.value.string_value)
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.level != DiagnosticStatus.OK and status.name.endswith((POLICY, GATE, ROBOT)):
-                self.session.complain(status.name.rpartition('/')[2], status.message)
-
-    def _record(self, episode: Episode) -> None:
-        self._log.append('episode', episode.to_dict())
-        slot, latency = episode.slot, episode.latency
-        self.get_logger().info(
-            f'scene {slot.pair + 1} of {self._study.episodes}, {slot.arm}: {episode.outcome} '
-            f'after {episode.duration:.1f} s, latency {1000 * latency.median:.0f} ms'
-            + (f' ({episode.reason}: {episode.detail})' if episode.reason else ''))
+    def _refuse(self, why: str) -> None:
+        self.get_logger().warning(why, throttle_duration_sec=1.0)
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the study in this process; return the exit code, 0 when every episode was run."""
-    return run_node(TrialNode, args, until=lambda node: node.finished)
+    """Run the study in this process; return the exit code."""
+    return run_node(TrialNode, args)
 
 
 if __name__ == '__main__':

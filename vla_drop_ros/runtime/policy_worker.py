@@ -74,18 +74,21 @@ class PolicyWorker(Generic[Work]):
 
     def __init__(self, load: Callable[[str], Infers],
                  observe: Callable[[Infers, Work], Observation],
-                 listener: Listener[Work]) -> None:
+                 listener: Listener[Work], steps_back: bool = True) -> None:
         """Start both threads.
 
         Args:
             load: returns a verified, warmed-up policy, or raises.
             observe: turns submitted work into an observation; runs in the inference thread.
             listener: hears the results.
+            steps_back: whether the policy before answers again when the first inference of a new
+                one fails; in a blinded trial no other may.
 
         """
         self._load = load
         self._observe = observe
         self._listener = listener
+        self._steps_back = steps_back
         self._wake = threading.Condition()
         self._stopping = False
         self._busy = False
@@ -111,7 +114,9 @@ class PolicyWorker(Generic[Work]):
     def is_idle(self) -> bool:
         """Say whether work submitted now would start at once."""
         with self._wake:
-            return self._seated is not None and self._work is None and not self._busy
+            waits = not (self._steps_back or self.is_settled)  # what comes next is for the next
+            return (self._seated is not None and self._work is None and not self._busy
+                    and not waits)
 
     @property
     def is_settled(self) -> bool:
@@ -173,6 +178,11 @@ class PolicyWorker(Generic[Work]):
                 self._close(seated)
 
     def _take_over(self, upcoming: _Seated) -> None:
+        if not self._steps_back:
+            left = self._seated
+            self._seat(upcoming)
+            self._close(left)
+            return
         unproven = self._seated if self._before else None  # its successor came before its chunk
         self._before = self._before or self._seated
         self._seat(upcoming)

@@ -102,10 +102,13 @@ class Boundary:
 
         if calibration == 'adversarial':
             return _withstanding(found, alpha)
-        boundary = found(alpha)
+        level = alpha
+        boundary = found(level)
         while not until and (worst := float(boundary.errors()[-1])) > alpha:
-            # Between two points of the coarse grid the error is larger, by a hair.
-            boundary = found(alpha * alpha / worst - 1e-6)
+            # Between two points of the coarse grid the error is larger, by a hair. The level only
+            # falls, so this ends.
+            level = level * alpha / worst - 1e-6
+            boundary = found(level)
         return boundary
 
     def threshold(self, n: int) -> float:

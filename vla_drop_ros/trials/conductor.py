@@ -140,9 +140,14 @@ class Conductor:
             now: node clock, [s].
 
         Raises:
-            TrialError: the event could not be written; nothing has changed.
+            TrialError: an event could not be written; what was written before it stays, and is
+                gone on from with the next verb.
 
         """
+        if self.phase is Phase.ARRANGE and self.current.judged and verb.name != 'undo':
+            # The disk was full after the verdict. The policy has not got the next token yet.
+            self._go_on()
+            return Reply(False, 'the next trial could not be issued before; now it is, arrange it')
         refusal = self._refusal(verb)
         if refusal:
             self._append('refused', {'verb': verb.name[:40], 'why': refusal,

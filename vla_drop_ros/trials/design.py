@@ -284,7 +284,7 @@ class _Reader:
         inner = _Reader(data)
         rule = inner.choice('rule', get_args(Rule))
         horizon = 0.0 if rule == 'anytime' and 'horizon' not in data else inner.number(
-            'horizon', 1, 100_000, edges=True)
+            'horizon', 0 if rule == 'anytime' else 1, 100_000, edges=True)
         spending = inner.choice('spending', get_args(Spending), 'linear')
         calibration = inner.choice('calibration', get_args(Calibration), 'iid')
         found = Stopping(rule, int(horizon), spending, calibration)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn recorded episodes into an animation with the instruction written into the picture."""
+"""Turn recorded trials into an animation with the instruction written into the picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,26 @@ from matplotlib import get_data_path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vla_drop_ros.trials.recording import Recording
-from vla_drop_ros.types import ImageArray
+from vla_drop_ros.types import FloatArray, ImageArray
 
 INK, PAPER, QUIET = (28, 32, 38), (250, 250, 248), (108, 114, 122)
-VERDICTS = {'success': (16, 122, 72), 'failure': (176, 42, 48), 'timeout': (166, 98, 0)}
+VERDICTS = {'success': (16, 122, 72), 'failure': (176, 42, 48), 'partial': (166, 98, 0)}
 GAP = 8
 MARGIN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Frames of one trial.
+
+    Attributes:
+        frames: RGB uint8, shape (T, H, W, 3).
+        stamps: capture times, [s] on the node clock, shape (T,), increasing.
+
+    """
+
+    frames: ImageArray
+    stamps: FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from types import TracebackType
 from typing import Any
 
 from vla_drop_ros.errors import TrialError
-from vla_drop_ros.trials.episode import Episode, Study
 
 FIRST = '0' * 64
 FIELDS = {'sequence', 'previous', 'wall', 'kind', 'data'}
@@ -51,20 +50,6 @@ class LogContents:
     events: tuple[Event, ...]
     tip: str
     torn: bytes
-
-    @property
-    def study(self) -> Study:
-        """Return what was studied; raise TrialError where the log does not begin with it."""
-        for event in self.events:
-            if event.kind == 'study':
-                return Study.from_dict(event.data)
-        raise TrialError('the log names no study; start a new one')
-
-    @property
-    def episodes(self) -> tuple[Episode, ...]:
-        """Return every recorded episode, in order, the invalid ones too."""
-        return tuple(Episode.from_dict(event.data) for event in self.events
-                     if event.kind == 'episode')
 
 
 def parse_line(path: Path, number: int, line: bytes, sequence: int, previous: str) -> Event:
@@ -169,7 +154,11 @@ class TrialLog:
         contents = read_log(self.path)
         self._sequence, self._tip = len(contents.events), contents.tip
         if contents.torn:
-            self._repair(contents.torn)
+            try:
+                self._repair(contents.torn)
+            except OSError as error:
+                raise TrialError(f'cannot repair {self.path}: {error.strerror}; its last line is '
+                                 'torn, all before is safe: make room and resume') from error
             self.append('repaired', {'torn_bytes': len(contents.torn)})
 
     def _repair(self, torn: bytes) -> None:
@@ -203,8 +192,10 @@ class TrialLog:
         try:
             self._write_all(line + b'\n')
             os.fsync(self._file)
-        except OSError as error:
+        except BaseException as error:  # an interrupt too: half a line would break the chain
             os.ftruncate(self._file, before)
+            if not isinstance(error, OSError):
+                raise
             raise TrialError(f'cannot append to {self.path}: {error.strerror}; what is in it is '
                              'safe: make room and resume') from error
         self._sequence += 1
@@ -229,27 +220,3 @@ class TrialLog:
                  traceback: TracebackType | None) -> None:
         """Close the file."""
         self.close()
-
-
-def open_study(path: str | Path, study: Study,
-               resume: bool = False) -> tuple[TrialLog, tuple[Episode, ...]]:
-    """Open the log of a study and return it with the episodes already in it.
-
-    A new log gets the study as its first line; a resumed one must hold exactly this study.
-    """
-    log = TrialLog(path, resume=resume)
-    try:
-        contents = read_log(path)
-        if not any(event.kind == 'study' for event in contents.events):
-            log.append('study', study.to_dict())
-            return log, ()
-        if (logged := contents.study) != study:
-            old, new = logged.to_dict(), study.to_dict()
-            differ = sorted(key for key in old if old[key] != new[key])
-            raise TrialError(f'{path} holds another study: {", ".join(differ)} differ; run it '
-                             'with the same parameters or choose another log')
-        log.append('resumed', {'episodes': len(contents.episodes)})
-    except BaseException:
-        log.close()
-        raise
-    return log, contents.episodes

@@ -8,7 +8,7 @@ copy, of the same log counts once.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 import os
 from pathlib import Path
@@ -58,11 +58,10 @@ class StudyLog:
         """Return what logs are ordered by: when they were begun, then the uuid."""
         return self.events[0].wall, self.uuid
 
-    def place_of(self, code: str) -> str:
-        """Return file and line where a trial was issued, for messages."""
-        line = max((event.sequence for event in self.events if event.kind == 'issued'
-                    and str(event.data['code']) == code), default=0)
-        return f'{self.source}, line {self.first + line}'
+    def places(self) -> dict[str, str]:
+        """Return file and line where every trial was issued, by its code, for messages."""
+        return {str(event.data['code']): f'{self.source}, line {self.first + event.sequence}'
+                for event in self.events if event.kind == 'issued'}
 
 
 def read_logs(paths: Iterable[str | Path], study: LockedStudy | None = None,
@@ -147,15 +146,12 @@ def _logs_in(path: Path) -> list[StudyLog]:
             tip = FIRST
         events.append(parse_line(path, number + 1, line, number - starts[-1], tip))
         tip = sha256(line).hexdigest()
+    if not lines:
+        raise TrialError(f'{path} holds no complete line of a log; leave it out')
     ends = [*starts[1:], len(lines)]
     found = [_told(path, lines[start:end], events[start:end], start + 1)
              for start, end in zip(starts, ends, strict=True)]
-    if not found:
-        raise TrialError(f'{path} holds no complete line of a log; leave it out')
-    if torn:
-        last = found[-1]
-        found[-1] = StudyLog(last.opened, last.lines, last.events, last.course, path, last.first,
-                             len(torn))
+    found[-1] = replace(found[-1], torn=len(torn))
     return found
 
 
@@ -217,8 +213,9 @@ def _check_places(logs: list[StudyLog]) -> None:
     counted: dict[int, str] = {}
     tokens: dict[tuple[int, int], tuple[str, str, str]] = {}
     for log in logs:
+        places = log.places()
         for attempt in log.course.attempts:
-            where = log.place_of(attempt.code)
+            where = places[attempt.code]
             said = attempt.token, attempt.condition
             token, condition, first = tokens.setdefault(
                 (attempt.index, attempt.attempt), (*said, where))
@@ -240,11 +237,12 @@ def _check_places(logs: list[StudyLog]) -> None:
 
 def _check_tokens(logs: list[StudyLog], schedule: SealedSchedule) -> None:
     for log in logs:
+        places = log.places()
         for attempt in log.course.attempts:
             slot = schedule.slot(attempt.index)
             expected = schedule.token(attempt.index, attempt.attempt), slot.condition
             if (attempt.token, attempt.condition) != expected:
                 raise TrialError(
-                    f'{log.place_of(attempt.code)}: token or condition {attempt.condition!r} of '
+                    f'{places[attempt.code]}: token or condition {attempt.condition!r} of '
                     f'trial {attempt.code} is not that of place {attempt.index} of the schedule; '
                     'the log is of another study or was changed: leave it out')

@@ -5,15 +5,57 @@ The reference of a scene is the design's picture of it, or else how the scene lo
 condition was last run: the second trial of a pair is to begin like the first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 import os
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.design import Design
 
 PICTURES, REFERENCES = 'pictures', 'references'
+
+
+def read_references(design: Design, source: Path) -> dict[str, bytes]:
+    """Return the pictures of a design as JPEG, by condition.
+
+    Args:
+        design: as people wrote it.
+        source: folder from which its paths are meant.
+
+    Raises:
+        TrialError: one is absent or no picture.
+
+    """
+    found: dict[str, bytes] = {}
+    for condition in design.conditions:
+        if not condition.reference_image:
+            continue
+        path = source / condition.reference_image
+        try:
+            content = np.frombuffer(path.read_bytes(), np.uint8)
+        except OSError as error:
+            raise TrialError(f'condition {condition.id}: reference_image {path}: '
+                             f'{error.strerror}') from error
+        picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+        if picture is None:
+            raise TrialError(f'condition {condition.id}: reference_image {path} is no picture; '
+                             'JPEG and PNG are')
+        found[condition.id] = cv2.imencode('.jpg', picture, (
+            cv2.IMWRITE_JPEG_QUALITY, 90))[1].tobytes()
+    return found
+
+
+def write_references(folder: Path, pictures: Mapping[str, bytes]) -> None:
+    """Write the pictures of a design into the folder of its study."""
+    for condition, picture in pictures.items():
+        path = folder / REFERENCES / f'{condition}.jpg'
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(picture)
 
 
 class ReferencePictures:

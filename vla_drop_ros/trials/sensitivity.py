@@ -142,8 +142,9 @@ def _unpaired(outcomes: Sequence[Outcome], baseline: str, candidate: str, terms:
     try:
         ratio = mantel_haenszel(strata)
         note = (f'Mantel-Haenszel odds ratio {ratio.odds_ratio:.2f} [{ratio.low:.2f}, '
-                f'{ratio.high:.2f}], p = {ratio.p_value:.3f}; tasks alike: '
-                f'p = {ratio.heterogeneity:.3f}')
+                f'{ratio.high:.2f}], p = {ratio.p_value:.3f}'
+                + ('' if math.isnan(ratio.heterogeneity) else
+                   f'; tasks alike: p = {ratio.heterogeneity:.3f}'))
     except MissingDependencyError as error:
         note = str(error)
     return [*rows, Row('tasks as strata', totals[0][1], found, None, note)]

@@ -352,7 +352,8 @@ class StudySession:
         self._not_before.clear()
         if verb.name == 'reset':
             return Reply(True, 'policy and scene are prepared again')
-        self.rehearsing = not self.rehearsing
+        # A page says which of the two it wants: two that press at once mean the same.
+        self.rehearsing = verb.value if verb.source == 'web' else not self.rehearsing
         self._conductor = self._rehearsal() if self.rehearsing else self._real
         return Reply(True, 'rehearsal: nothing is logged' if self.rehearsing else
                      'the study goes on: every trial counts')

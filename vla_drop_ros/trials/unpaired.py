@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
 
+import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import boschloo_exact, norm
 
@@ -131,6 +132,7 @@ def mantel_haenszel(strata: Mapping[str, tuple[Arm, Arm]]) -> Stratified:
     # Half a success keeps a stratum in which everything succeeds from dividing by zero.
     found = StratifiedTable(tables, shift_zeros=True)
     low, high = found.oddsratio_pooled_confint()
-    alike = found.test_equal_odds().pvalue if len(tables) > 1 else 1.0
+    with np.errstate(invalid='ignore'):  # no test where strata agree exactly: nan
+        alike = found.test_equal_odds().pvalue if len(tables) > 1 else 1.0
     return Stratified(float(found.oddsratio_pooled), float(low), float(high),
                       float(found.test_null_odds(correction=False).pvalue), float(alike))

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole trial from a keyboard, through the same door as the page."""
+
+from typing import Any
+
+import pytest
+
+from vla_drop_ros.console.keyboard import Keyboard
+from vla_drop_ros.console.server import Console
+from vla_drop_ros.errors import TrialError
+
+
+def test_trials_by_keys(console: Console, desk: Any) -> None:
+    """Space starts and stops; letters judge; digits choose the stage or the reason."""
+    keyboard = Keyboard(console.url, 'ann')
+    for key in (' ', ' ', 's', 'u', 'f', ' ', ' ', 'i', '2', ' ', ' ', 'p', '1'):
+        keyboard.key(key)
+    attempts = desk.conductor.attempts
+    assert [(one.verdict, one.reason, one.stage) for one in attempts[:3]] == [
+        ('failure', '', ''), ('invalid', 'emergency_stop', ''), ('partial', '', 'reached')]
+    assert attempts[0].undone == ['success'] and attempts[0].who == 'ann'
+
+
+def test_what_is_not_possible_is_said(console: Console, desk: Any) -> None:
+    """A verdict before the stop, an unknown key, a choice that is none: nothing changes."""
+    keyboard = Keyboard(console.url.removeprefix('http://'))
+    assert 'not possible now' in keyboard.key('s')
+    assert 'space: start or stop' in keyboard.key('?')
+    assert keyboard.key('i').startswith('invalid: 1 scene_was_wrong, 2 emergency_stop')
+    assert keyboard.key('x') == 'nothing pressed'
+    assert not any(one.judged for one in desk.conductor.attempts)
+
+
+def test_a_token_is_needed_where_others_can_listen(desk: Any) -> None:
+    """The address as it was printed opens; without its token nothing does."""
+    pytest.importorskip('uvicorn')
+    with Console(desk, host='0.0.0.0', port=0) as console:
+        local = f'http://127.0.0.1:{console.port}/'
+        assert Keyboard(f'{local}?token={console.token}').state['phase'] == 'arrange'
+        with pytest.raises(TrialError, match='with the token'):
+            Keyboard(local)
+
+
+def test_nobody_there() -> None:
+    """A wrong address is named."""
+    with pytest.raises(TrialError, match='no console at'):
+        Keyboard('http://127.0.0.1:9')
+    with pytest.raises(TrialError, match='no address'):
+        Keyboard('ftp://somewhere')

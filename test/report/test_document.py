@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A document is blocks in sections, whatever it becomes."""
+
+from vla_drop_ros.report.document import Document, Picture, Section, Words
+
+
+def test_pictures_come_in_the_order_of_the_sections() -> None:
+    """Whoever writes the figures beside the text finds every one of them, once."""
+    one, two, three = (Picture(name, '<svg/>', '', '') for name in ('one', 'two', 'three'))
+    told = Document('t', 'q', Words('s'), (
+        Section('a', 'A', (one, Words('between'), two)), Section('b', 'B', (three,), True)))
+    assert list(told.pictures) == [one, two, three]

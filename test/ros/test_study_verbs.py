@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words, JSON and buttons become verbs, and what is none is named."""
+
+from typing import Any
+
+import pytest
+from sensor_msgs.msg import Joy
+
+from vla_drop_ros.errors import TrialError
+from vla_drop_ros.nodes.study_verbs import Gamepad, verb_of
+from vla_drop_ros.trials.conductor import Verb
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.mark.parametrize(('text', 'expected'), [
+    ('success', Verb('success', 'topic')), (' stop\n', Verb('stop', 'topic')),
+    ('partial grasped', Verb('partial', 'topic', stage='grasped')),
+    ('invalid camera_lost', Verb('invalid', 'topic', reason='camera_lost')),
+    ('{"verb": "failure", "code": "17", "reason": "dropped", "who": "ann", "source": "web"}',
+     Verb('failure', 'topic', code='17', reason='dropped', who='ann')),
+    ('', Verb('', 'topic'))])
+def test_words_and_json(text: str, expected: Verb) -> None:
+    """What follows a word is its stage or reason; a message cannot claim another source."""
+    assert verb_of(text, 'topic') == expected
+
+
+@pytest.mark.parametrize('text', ['{"verb": 7}', '{"arm": "x"}', '{', '{"verb": "start"} x'])
+def test_nonsense_is_refused(text: str) -> None:
+    """With the text and the valid fields, not with a traceback."""
+    with pytest.raises(TrialError, match='verb'):
+        verb_of(text, 'topic')
+
+
+def test_a_button_acts_when_it_goes_down() -> None:
+    """Once a press, not while it is held, and not if it was down from the start."""
+    pressed: list[Any] = []
+    pad = Gamepad(['start=0', 'invalid camera_lost=2', ''], pressed.append)
+    for buttons in ([0, 0, 1], [1, 0, 1], [1, 0, 0], [0, 0, 1], [0], []):
+        pad.hear(Joy(buttons=buttons))
+    assert pressed == [Verb('start', 'joy'), Verb('invalid', 'joy', reason='camera_lost')]
+
+
+@pytest.mark.parametrize('entry', ['start', 'start=x', '=3', 'start=-1'])
+def test_a_wrong_mapping_is_named(entry: str) -> None:
+    """The entry and an example of a right one."""
+    with pytest.raises(TrialError, match='verb=index'):
+        Gamepad([entry], print)
+    with pytest.raises(TrialError, match='once'):
+        Gamepad(['start=1', 'stop=1'], print)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a press of a button from the body of a request; what is not exactly one is refused."""
+
+from collections.abc import Sequence
+import json
+from typing import Any
+import unicodedata
+
+from vla_drop_ros.errors import unknown
+from vla_drop_ros.trials.conductor import Verb
+
+BODY_LIMIT = 4096  # [bytes]
+PRESSES = ('start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish', 'guess',
+           'rehearse', 'reset')
+# Field -> most characters.
+TEXTS = {'code': 20, 'who': 40, 'stage': 60, 'reason': 60, 'note': 1000}
+WITHOUT_CODE = ('rehearse', 'reset')  # every other press says which trial was on the screen
+
+
+class BadPressError(ValueError):
+    """A body that no console sends; the message says what is wrong with it."""
+
+
+def parse_press(body: bytes) -> Verb:
+    """Return the verb of a body like ``{"verb": "start", "code": "17", "who": "ada"}``.
+
+    Raises:
+        BadPressError: not JSON, unknown or repeated fields, wrong types, texts that are too long
+            or that hold control characters.
+
+    """
+    if len(body) > BODY_LIMIT:
+        raise BadPressError(f'{len(body)} bytes; at most {BODY_LIMIT}')
+    try:
+        data = json.loads(body, object_pairs_hook=_distinct, parse_constant=_no_number)
+    except BadPressError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise BadPressError(f'no JSON: {type(error).__name__}') from error
+    if not isinstance(data, dict):
+        raise BadPressError(f'expected an object, got {type(data).__name__}')
+    for key in data:
+        if key not in ('verb', 'value', *TEXTS):
+            raise BadPressError(unknown('field', _printable(key), ('verb', 'value', *TEXTS)))
+    name = data.get('verb')
+    if name not in PRESSES:
+        raise BadPressError(unknown('verb', _printable(str(name)), PRESSES))
+    value = data.get('value', False)
+    if not isinstance(value, bool):
+        raise BadPressError('value: must be true or false')
+    texts = {key: _text(key, data.get(key, ''), limit) for key, limit in TEXTS.items()}
+    if not texts['code'] and name not in WITHOUT_CODE:
+        raise BadPressError(f'{name}: the code of the trial is missing')
+    return Verb(name, 'web', value=value, **texts)
+
+
+def _text(key: str, value: object, limit: int) -> str:
+    if not isinstance(value, str):
+        raise BadPressError(f'{key}: must be text')
+    if len(value) > limit:
+        raise BadPressError(f'{key}: {len(value)} characters, at most {limit}')
+    allowed = '\n\t' if key == 'note' else ''
+    # A lone surrogate (Cs) is valid JSON that no file can hold.
+    if any(unicodedata.category(one) in ('Cc', 'Cs') and one not in allowed for one in value):
+        raise BadPressError(f'{key}: holds control characters')
+    return value
+
+
+def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadPressError('a field is given twice')
+    return found
+
+
+def _no_number(name: str) -> Any:
+    raise BadPressError(f'{name} is no JSON')
+
+
+def _printable(text: str) -> str:
+    return text[:40].encode('ascii', 'backslashreplace').decode()
