@@ -40,6 +40,7 @@ bench: setup  ## simulator and expert (SEEDS=500: whole), pruning, sizes, the ru
 	$(BIN)/python bench/shapes.py
 	$(BIN)/python -m bench.runtime
 	$(BIN)/python bench/trial_statistics.py
+	$(BIN)/python bench/null_studies.py
 
 faults: setup  ## break a running cell in every way it must survive (TIMES=20 each: an hour)
 	$(BIN)/python bench/faults.py --times $(TIMES) --document

@@ -6,8 +6,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PACKAGE = 'vla_drop_ros'
-NODES = ('command_gate_node', 'policy_node', 'simulated_operator_node', 'simulated_robot_node',
-         'trial_node')
+NODES = ('bag_recorder_node', 'command_gate_node', 'policy_node', 'simulated_operator_node',
+         'simulated_robot_node', 'trial_node')
 # Folders whose files are installed under share/, with the endings that belong there.
 SHARED = {
     'config': ('.yaml', '.json', '.xml'),

@@ -52,13 +52,13 @@ def test_the_fast_judge_is_the_real_one(rule: str) -> None:
 def test_the_fast_ladder_is_the_real_one(rule: str, method: str) -> None:
     """Three checkpoints at once are accepted by both ladders alike."""
     terms, rng = terms_of(rule), np.random.default_rng(6)
-    outcomes = draw(rng, 15, null_studies.pairs_of(terms), (0.1, 0.0, -0.05))
+    outcomes = draw(rng, 6, null_studies.pairs_of(terms), (0.1, 0.0, -0.05))
     fast = climbed(terms, outcomes, method)
-    for study in range(15):
+    for study in range(6):
         real = climb({str(arm): pairs(outcomes, arm, study, 10) for arm in range(3)}, terms,
                      method)
         assert list(fast[:, study, 9]) == [rung.accepted for rung in real.rungs]
-    assert 0 < fast[..., 9].sum() < 45
+    assert 0 < fast[..., 9].sum() < 18
 
 
 @pytest.mark.parametrize('method', METHODS)

@@ -84,6 +84,8 @@ def test_its_reader_takes_it_and_its_numbers_are_ours(
     primary = results.primary
     assert (primary.treatment, primary.control, primary.n_used) == ('half', 'base-line', n)
     assert primary.estimate == pytest.approx((b - c) / n)
+    readme = (tmp_path / 'fieldtrial' / 'README.md').read_text()
+    assert f'{100 * primary.ci.level:.4g} %;' in readme
     assert primary.blocks_excluded == 0
     if rule != 'anytime':  # whose interval is a confidence sequence of its own
         ours = paired_difference(b, c, n, confidence=primary.ci.level)
@@ -123,7 +125,7 @@ def test_its_tango_is_ours(b: int, c: int, n: int) -> None:
         low, high = tango_interval(b, c, n, level=level)
         ours = paired_difference(b, c, n, confidence=level)
         assert (ours.low, ours.high) == pytest.approx((low, high), abs=1e-6)
-        if -1.0 < low and c + b < n:
+        if low > -1.0 and c + b < n:
             z = {0.9: 1.644854, 0.95: 1.959964}[level]
             assert tango_z(b, c, n, -low) == pytest.approx(z, abs=1e-4)
 

@@ -188,9 +188,7 @@ def test_a_full_disk_changes_nothing(study: Study) -> None:
 
 
 def test_a_disk_that_is_full_after_the_verdict_does_not_run_a_trial_twice(study: Study) -> None:
-    """The verdict stays; the next press issues the next trial and does nothing else, since the
-    policy still has the token of the last one.
-    """
+    """The verdict stays; the next press only issues a trial: the policy has the old token."""
     study.press('start')
     study.press('stop')
     write = study.append

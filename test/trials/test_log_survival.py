@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from vla_drop_ros.errors import TrialError
-from vla_drop_ros.trials.conductor import Conductor, Verb
+from vla_drop_ros.trials.conductor import Conductor
 from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.locked_study import LockedStudy
 from vla_drop_ros.trials.log import read_log, TrialLog
@@ -321,9 +321,7 @@ def full_disk(study: tuple[Path, LockedStudy, SealedSchedule], path: Path, how: 
 
 def test_a_full_disk_changes_nothing_and_the_study_goes_on(
         study: tuple[Path, LockedStudy, SealedSchedule], tmp_path: Path) -> None:
-    """Wherever in a line the room ends: an error that says what to do, no part of the line, the
-    state of the log; with room again the same press goes through.
-    """
+    """Wherever in a line the room ends, no part of it stays; with room again the press works."""
     path = tmp_path / 'log.jsonl'
     said = full_disk(study, path, 'limit')
     assert said['errors'] >= 30

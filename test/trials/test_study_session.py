@@ -174,6 +174,18 @@ def test_a_refused_token_is_asked_for_again(cell: Cell) -> None:
     assert cell.session.problem == '' and cell.press('start').done
 
 
+def test_a_policy_that_takes_over_is_not_asked_again(cell: Cell) -> None:
+    """It agreed and takes its time; whoever asked it again at once would never let it finish."""
+    cell.deaf = True
+    cell.run(0.5)
+    asked = next(one for one in cell.sent if isinstance(one, UseToken))
+    cell.session.answer(asked, True, '')
+    cell.run(3.0)
+    assert sum(isinstance(one, UseToken) for one in cell.sent) == 1
+    cell.run(4.0)  # it never came: it may have been started anew
+    assert sum(isinstance(one, UseToken) for one in cell.sent) == 2
+
+
 def test_rehearsal_leaves_no_trace(cell: Cell) -> None:
     """Practice trials are not logged, and the study goes on with the trial it was at."""
     cell.run()

@@ -11,7 +11,6 @@ from vla_drop_ros.nodes.policy_settings import (
     PolicyParameters,
     resident_policies,
 )
-from vla_drop_ros.nodes.sealed_arms import open_arms
 from vla_drop_ros.robot_contract import RobotContract
 from vla_drop_ros.runtime.policy_worker import Infers
 from vla_drop_ros.runtime.sealed_policies import check_form, SealedPolicies
@@ -64,6 +63,8 @@ class PolicySupply:
         """
         self._contract = contract
         if self._study:
+            # Here, since trials bring scipy, which a policy without a study need not wait for.
+            from vla_drop_ros.nodes.sealed_arms import open_arms
             if first:
                 check_form(first)
             self._sealed = open_arms(self._study, contract, self._load, self.admits, tell)

@@ -64,7 +64,8 @@ def fieldtrial_files(design: Design, rows: Sequence[TrialRow]) -> dict[str, str]
     tables = {name: _table(chosen, design, arms, conditions) for name, chosen in names.items()}
     text = yaml.safe_dump(_study(design, rows, arms, conditions), sort_keys=False,
                           allow_unicode=True, width=99)
-    return {'study.yaml': text, **tables, 'README.md': _readme(design, list(tables), given - len(rows))}
+    readme = _readme(design, list(tables), given - len(rows))
+    return {'study.yaml': text, **tables, 'README.md': readme}
 
 
 def _left_out(rows: Sequence[TrialRow]) -> list[list[TrialRow]]:
@@ -114,7 +115,6 @@ def _study(design: Design, rows: Sequence[TrialRow], arms: Mapping[str, str],
            conditions: Mapping[str, str]) -> dict[str, Any]:
     baseline, candidate = (arms[arm.name] for arm in design.arms[:2])
     stages = identifiers(stage.id for stage in design.rubric)
-    anytime = design.stopping.rule == 'anytime' and len(arms) == 2
     return {
         'fieldtrial': 1, 'name': next(iter(identifiers([design.title]).values())),
         'title': design.title, 'task': {'description': design.question},
@@ -138,7 +138,17 @@ def _study(design: Design, rows: Sequence[TrialRow], arms: Mapping[str, str],
                         'alpha': min(2 * design.alpha, LARGEST_ALPHA)},
             'multiplicity': 'holm',
             **({'secondary': ['stage_reached']} if design.rubric else {}),
-            'stopping': {'rule': 'anytime' if anytime else 'fixed'}}}
+            'stopping': {'rule': 'anytime' if _anytime(design) else 'fixed'}}}
+
+
+def _anytime(design: Design) -> bool:
+    """Say whether fieldtrial looks as the study did: its rule for it knows two arms."""
+    return design.stopping.rule == 'anytime' and len(design.arms) == 2
+
+
+def _confidence(design: Design) -> float:
+    """Return the confidence of fieldtrial's interval, in per cent: 95 except of its bet."""
+    return 100 * (1 - min(2 * design.alpha, LARGEST_ALPHA)) if _anytime(design) else 95.0
 
 
 def _readme(design: Design, tables: Sequence[str], missing: int) -> str:
@@ -152,8 +162,8 @@ def _readme(design: Design, tables: Sequence[str], missing: int) -> str:
              'lose less',
              f'than the margin of {design.margin:.0%} where the lower end of the interval is '
              f'above -{design.margin:.0%}. The',
-             'interval has 95 %, an error of 2.5 % on each side; the study itself allows '
-             f'{design.alpha:.2%}.', '',
+             f'interval has {_confidence(design):.4g} %; the study itself allows an error of '
+             f'{100 * design.alpha:.4g} % on each side.', '',
              f'Only complete rounds are here; {missing} trials of other rounds are not.']
     if design.stopping.rule == 'exact_paired':
         lines += ['', 'The study could stop after any complete round. The analysis here is that '

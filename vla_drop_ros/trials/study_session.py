@@ -36,6 +36,7 @@ class Waits:
     Attributes:
         answer: for a service to answer.
         again: before asking again after a refusal.
+        takeover: for a policy that agreed to take over; asked again, it would begin anew.
         first_chunk: for the first chunk after the start, steady.
         silence: between chunks, steady.
         stall: for the node clock to move on, steady.
@@ -44,6 +45,7 @@ class Waits:
 
     answer: float = 20.0
     again: float = 2.0
+    takeover: float = 5.0
     first_chunk: float = 15.0
     silence: float = 5.0
     stall: float = 10.0
@@ -161,6 +163,7 @@ class StudySession:
             self.problem = ''
         else:
             self.problem = ''
+            self._not_before[name] = self._steady + self._waits.takeover
 
     def press(self, verb: Verb) -> Reply:
         """Do what somebody wants, or say why not."""
@@ -184,6 +187,7 @@ class StudySession:
             self._begin()
         if reply.done and verb.name in ('undo', 'success', 'failure', 'partial', 'invalid'):
             self._ready.clear()
+            self._not_before.clear()
         return reply
 
     def detect(self, source: str, code: str, success: bool, ends: bool) -> None:
