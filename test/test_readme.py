@@ -33,6 +33,7 @@ RUN_ELSEWHERE = {
     'vla_drop top': ('test/cli/test_top.py', ''),
     'vla_drop up': ('test/e2e/test_pick_place.py', 'pick_place'),
     'vla_drop reference train': ('test/reference', ''),
+    'vla_drop trials report': ('test/cli/test_trials_report.py', 'report'),
 }
 # What a shell does before, and what only a sourced ROS 2 has; the latter is checked by name.
 SHELL = ('git clone ', 'cd ', '. ', 'source ', 'export ', 'sudo apt-get ', 'rosdep ')
