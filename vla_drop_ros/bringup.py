@@ -280,7 +280,9 @@ def ab_trial(*, study: str = '', operator: str = '', robot_name: str = 'robot', 
         stop_order=-1))
     if bags:
         nodes.append(Node('bag_recorder', 'vla_drop_ros.nodes.bag_recorder_node',
-                          {**common, 'study': folder}, stop_order=3))
+                          {**common, 'study': folder, 'extra_topics': [
+                              'studio_camera/image_raw' if graph.get('viewer_rate') else '']},
+                          stop_order=3))
     if simulated_operator:
         nodes.append(Node('simulated_operator', 'vla_drop_ros.nodes.simulated_operator_node',
                           {'stops_early': stops_early}, stop_order=-2, has_end=True))

@@ -44,3 +44,12 @@ def test_unknown_arms_are_named() -> None:
     """A guess of an arm that is none is refused with the valid ones."""
     with pytest.raises(TrialError, match='full, half'):
         blinding_index([('full', 'hafl')], ARMS)
+
+
+def test_a_few_right_answers_are_luck() -> None:
+    """Five of five may be a coin, six of six are not; unsure answers say nothing."""
+    for right, wrong, told in ((2, 0, False), (5, 0, False), (6, 0, True), (0, 6, True),
+                               (20, 15, False), (41, 14, True)):
+        guesses = [('full', 'full')] * right + [('full', 'half')] * wrong
+        assert blinding_index([*guesses, ('full', UNKNOWN)], ARMS)[0].beyond_luck == told
+    assert not blinding_index([('full', UNKNOWN)], ARMS)[1].beyond_luck

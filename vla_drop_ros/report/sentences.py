@@ -222,8 +222,7 @@ def deviations(results: Results) -> list[str]:
     found += ["guesses of the arm were not as by luck: Bang's index is "
               f'{one.index.estimate:.2f} where the {one.arm} ran, of '
               f'{count(one.right + one.wrong + one.unknown, "answer")}' for one in protocol.guesses
-              if abs(one.index.estimate) > FAIR_BLIND
-              and (one.index.low > 0 or one.index.high < 0)]
+              if abs(one.index.estimate) > FAIR_BLIND and one.beyond_luck]
     found += [f'{one.name}: the arms lost different shares of trials as invalid '
               f'({p_value(one.invalid.p_value)})'
               for one in results.comparisons if one.invalid.p_value < SUSPICIOUS]

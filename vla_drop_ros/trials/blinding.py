@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
 from vla_drop_ros.errors import TrialError, unknown
 from vla_drop_ros.trials.statistics import Interval
@@ -32,6 +32,15 @@ class Guesses:
     wrong: int
     unknown: int
     index: Interval
+
+    @property
+    def beyond_luck(self) -> bool:
+        """Say whether so many right, or wrong, answers are no luck: exact sign test at 5 %.
+
+        The interval of the index is for many answers; of two right ones it would make knowledge.
+        """
+        told = self.right + self.wrong
+        return bool(told) and float(binomtest(self.right, told).pvalue) < 0.05
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
