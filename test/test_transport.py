@@ -17,7 +17,6 @@ from vla_drop_ros.bringup import (  # noqa: E402
     Node,
     process_environment,
     TRANSPORT_SEGMENT,
-    with_trials,
 )
 from vla_drop_ros.preflight import check_transport, private_domain  # noqa: E402
 from vla_drop_ros.resources import share_path  # noqa: E402
@@ -87,9 +86,10 @@ def is_complete(environment: Mapping[str, str]) -> bool:
         and environment[profile_variable()] == str(share_path('config', 'fastdds_shm.xml'))
 
 
-def test_a_study_has_the_environment_of_its_graph(graph: Graph) -> None:
+def test_a_study_has_the_environment_of_its_graph(tmp_path: Path) -> None:
     """The demo and the trials start the same processes, and the trial node, in it."""
-    assert is_complete(with_trials(graph, {'checkpoints': ['a', 'b']}).environment)
+    study = build('ab_trial', {'study': str(tmp_path), 'threads': '2'})
+    assert is_complete(study.environment)
 
 
 def test_processes_get_the_environment(

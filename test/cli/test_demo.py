@@ -17,6 +17,7 @@ from vla_drop_ros.manifest import load_manifest
 from vla_drop_ros.report.trial_row import TrialRow
 from vla_drop_ros.trials.film import Recording
 
+
 def arguments(*words: str) -> argparse.Namespace:
     """Return the parsed arguments of the demo."""
     parser = argparse.ArgumentParser()
@@ -126,7 +127,7 @@ def test_the_animation_shows_a_scene_that_the_baseline_solved(
 
     def recording(bag: Path) -> Recording:
         asked.append(bag.name)
-        return Recording(np.full((4, 60, 80, 3), 40, np.uint8), np.arange(4) * 0.2)
+        return Recording(np.full((4, 60, 80, 3), 40, np.uint8), np.array([0.0, 0.2, 0.4, 0.6]))
 
     monkeypatch.setattr(demo, 'recording_of', recording)
     demo.write_film(tmp_path, [row(pair, arm, pair > 0) for pair in range(3)

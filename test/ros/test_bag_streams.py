@@ -48,15 +48,18 @@ class Bench:
             assert time.monotonic() < end, 'did not happen in time'
             self.executor.spin_once(timeout_sec=0.02)
 
+    def look_until(self, condition: Callable[[], Any], recording: bool = False) -> None:
+        """Look, as a node does each second, until something has happened."""
+        def looked() -> bool:
+            self.streams.look(recording)
+            return bool(condition())
+
+        self.until(looked)
+
     def publisher(self, kind: Any, qos: QoSProfile, recording: bool = False) -> Any:
         """Return a publisher that is heard, looking as a node does."""
         publisher = self.node.create_publisher(kind, NAME, qos)
-
-        def is_heard() -> bool:
-            self.streams.look(recording)
-            return bool(publisher.get_subscription_count())
-
-        self.until(is_heard)
+        self.look_until(publisher.get_subscription_count, recording)
         return publisher
 
     def close(self) -> None:
@@ -94,7 +97,7 @@ def test_what_was_latched_before(bench: Bench) -> None:
     publisher = bench.node.create_publisher(String, NAME, LATCHED)
     for word in ('old', 'new'):
         publisher.publish(String(data=word))
-    bench.until(lambda: bench.streams.look(False) or bench.heard)
+    bench.look_until(lambda: bench.heard)
     assert [data for _, data in bench.streams.latched()] == [
         serialize_message(String(data='new'))]
 
@@ -125,7 +128,7 @@ def test_no_repetition_in_a_recording(bench: Bench) -> None:
         bench.streams.look(recording=True)
         bench.executor.spin_once(timeout_sec=0.02)
     assert len(bench.heard) == 1
-    bench.until(lambda: bench.streams.look(recording=False) or len(bench.heard) == 2)
+    bench.look_until(lambda: len(bench.heard) == 2)
     assert [data for _, data in bench.streams.latched()] == [
         serialize_message(String(data='go'))]
 
@@ -135,7 +138,7 @@ def test_a_type_that_is_not_installed(bench: Bench, monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patch:
         patch.delattr('std_msgs.msg.String')
         bench.node.create_publisher(String, NAME, STATUS)
-        bench.until(lambda: bench.streams.look(False) or bench.streams.missing)
+        bench.look_until(lambda: bench.streams.missing)
         assert bench.streams.missing == {NAME: 'std_msgs/msg/String is not installed'}
     bench.streams.look(False)
     assert bench.streams.missing == {}

@@ -79,6 +79,7 @@ def test_metadata_of_each_distribution(tmp_path: Path, distro: str, version: int
 
 def test_definitions_are_in_the_file(tmp_path: Path) -> None:
     """The file alone says what its messages look like, and what was offered."""
+    from rosbags.interfaces import ConnectionExtRosbag2
     from rosbags.rosbag2 import Reader
     bag = BagWriter(tmp_path, '1', 'jazzy')
     bag.write(bench.INSTRUCTION, 5, bench.text('go'))
@@ -86,6 +87,7 @@ def test_definitions_are_in_the_file(tmp_path: Path) -> None:
     with Reader(tmp_path / 'bags/1/1.mcap') as reader:
         channel, = reader.connections
         assert channel.msgdef.data.strip() == 'string data'
+        assert isinstance(channel.ext, ConnectionExtRosbag2)
         assert channel.ext.offered_qos_profiles[0].durability.name == 'TRANSIENT_LOCAL'
 
 
