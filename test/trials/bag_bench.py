@@ -57,7 +57,7 @@ while bag.written < {min(limit, pictures * 100_000) - 2**21}:
 print('written', flush=True)
 sys.stdin.readline()
 report = bag.close()
-print([report.messages, report.lost, report.problem], flush=True)
+print([report.messages, report.lost, report.end, report.problem], flush=True)
 """
     return subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE,
                             stdout=subprocess.PIPE, text=True)

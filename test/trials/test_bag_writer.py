@@ -175,10 +175,10 @@ def test_a_disk_that_refuses(tmp_path: Path) -> None:
     """Where a write fails all of a sudden, what was written whole is kept, and opens."""
     process = bench.write_elsewhere(tmp_path, limit=5 * 2**20, pictures=100)
     out, _ = process.communicate('\n', timeout=60)
-    messages, lost, problem = ast.literal_eval(out.splitlines()[-1])
+    messages, lost, end, problem = ast.literal_eval(out.splitlines()[-1])
     assert 'the disk takes no more' in problem and process.returncode == 0
     kept = messages['/camera']
-    assert 30 < kept < 55 and lost == {'/camera': 100 - kept}
+    assert 30 < kept < 55 and lost == {'/camera': 100 - kept} and end == kept
     assert bench.read(tmp_path / 'bags/7') == [
         ('/camera', number + 1, bench.picture(number)) for number in range(kept)]
     assert metadata(tmp_path / 'bags/7')['message_count'] == kept

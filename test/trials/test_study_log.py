@@ -22,11 +22,13 @@ def test_the_first_line_says_whose_log_it_is(tmp_path: Path, study: LockedStudy)
     path = tmp_path / 'log.jsonl'
     for session in (1, 2):
         log, events = open_log(path, study, 'left', (0, 0), '1.0')
-        assert begin_session(log, events, 'ann', 'left', {'port': 1}, {'numpy': '2'}) == session
+        assert begin_session(log, events, 'ann', 'left', {'port': 1}) == session
         log.close()
     kinds = [event.kind for event in read_log(path).events]
     assert kinds == ['opened', 'session', 'session']
-    assert read_log(path).events[0].data['study'] == study.design.digest
+    opened, session, _ = (event.data for event in read_log(path).events)
+    assert opened['study'] == study.design.digest and session['versions']['numpy']
+    assert session['host']['processors'] and session['parameters'] == {'port': 1}
 
 
 @pytest.mark.parametrize('change', ['robot', 'rounds', 'study'])

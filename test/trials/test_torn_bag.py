@@ -40,8 +40,9 @@ def test_a_recorder_that_was_killed(tmp_path: Path) -> None:
     before = (torn / '7.mcap').read_bytes()
     assert BagWriter(tmp_path, '7', 'jazzy').close().uri == 'bags/7-2'
     assert (torn / '7.mcap').read_bytes() == before
-    kept = mend(torn, 'jazzy')['/camera']
-    assert kept >= 40
+    left = mend(torn, 'jazzy')
+    kept = left.messages['/camera']
+    assert kept >= 40 and left.span == (1, kept)
     assert bench.read(torn) == [
         ('/camera', number + 1, bench.picture(number)) for number in range(kept)]
 
@@ -57,7 +58,8 @@ def test_cut_anywhere(tmp_path: Path) -> None:
         (folder / '7.mcap').write_bytes(data[:int(len(data) * share)])
         left = mend(folder)
         found = bench.read(folder)
-        assert found == expected[:len(found)] and sum(left.values()) == len(found)
+        assert found == expected[:len(found)] and sum(left.messages.values()) == len(found)
+        assert left.span == ((1, len(found)) if found else (0, 0))
         counts.append(len(found))
     assert counts == sorted(counts) and counts[0] == 0 and counts[-1] == 40
 

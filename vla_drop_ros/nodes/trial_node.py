@@ -88,7 +88,7 @@ class TrialNode(Node):
             wanted.robot_name, (wanted.first_round, wanted.end_round), __version__)
         try:
             begin_session(self._log, events, wanted.operator, wanted.robot_name,
-                          asdict(wanted), {'vla_drop_ros': __version__})
+                          asdict(wanted))
             conductor = Conductor(
                 self.design, schedule, self._log.append,
                 stopping_rule(schedule, self.design, study.boundaries), wanted.first_round,

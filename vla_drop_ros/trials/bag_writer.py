@@ -272,8 +272,8 @@ class BagWriter:
         if self._torn:
             left = mend(folder, self._distro, MENDING)
             for topic, messages in self._messages.items():
-                self.lose(topic, messages - left.get(topic, 0))
-            self._messages = Counter(left)
+                self.lose(topic, messages - left.messages.get(topic, 0))
+            self._messages, self._span = Counter(left.messages), left.span
         else:  # rosbags names itself as the distribution
             text = metadata.read_text(encoding='utf-8')
             metadata.write_text(text.replace(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import os
 from pathlib import Path
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -18,16 +18,26 @@ FOOTER, DATA_END = 0x02, 0x0F
 END = (HEAD.pack(DATA_END, 4) + bytes(4) + HEAD.pack(FOOTER, 20) + bytes(20) + MAGIC)
 
 
-def mend(folder: Path, distro: str = '', room: int = 0) -> Mapping[str, int]:
+class Mended(NamedTuple):
+    """What is left of a recording.
+
+    Attributes:
+        messages: topic -> messages.
+        span: when the first and the last were received, [ns]; zeros without messages.
+
+    """
+
+    messages: Mapping[str, int]
+    span: tuple[int, int]
+
+
+def mend(folder: Path, distro: str = '', room: int = 0) -> Mended:
     """Cut a recording after its last whole record, end it there, and write its metadata.
 
     Args:
         folder: of one recording that nobody writes any more.
         distro: ROS distribution for the metadata.
         room: [bytes] by which the file must become shorter, where the disk is full.
-
-    Returns:
-        topic -> messages that are left.
 
     Raises:
         TrialError: there is nothing to mend, or the disk cannot be written.
@@ -50,7 +60,10 @@ def mend(folder: Path, distro: str = '', room: int = 0) -> Mapping[str, int]:
             file.write(END)
         with Reader(files[0]) as reader:
             metadata = _metadata(reader, files[0].name, distro)
-            left = {connection.topic: connection.msgcount for connection in reader.connections}
+            span = (reader.start_time, reader.start_time + max(0, reader.duration - 1))
+            left = Mended(
+                {connection.topic: connection.msgcount for connection in reader.connections},
+                span if reader.message_count else (0, 0))
         text = yaml.safe_dump({'rosbag2_bagfile_information': metadata}, sort_keys=False)
         (folder / 'metadata.yaml').write_text(text, encoding='utf-8')
     except (OSError, ReaderError) as error:
