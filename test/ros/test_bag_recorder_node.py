@@ -27,6 +27,7 @@ from vla_drop_ros.nodes.bag_recorder_node import BagRecorderNode
 from vla_drop_ros.nodes.images import image_message
 from vla_drop_ros.nodes.messages import pose_message
 from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATUS
+from vla_drop_ros.preflight import private_domain
 from vla_drop_ros.resources import share_path
 
 pytestmark = pytest.mark.ros
@@ -135,9 +136,10 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
         benches.append(Bench(**{'study': tmp_path, **settings}))
         return benches[-1]
 
-    yield make_one
-    for bench in benches:
-        bench.close()
+    with private_domain():
+        yield make_one
+        for bench in benches:
+            bench.close()
 
 
 def test_two_trials_give_two_bags(make: Callable[..., Bench]) -> None:

@@ -16,6 +16,7 @@ from std_msgs.msg import Float64, String
 from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.nodes.bag_streams import BagStreams, recorded_topics
 from vla_drop_ros.nodes.qos import IMAGE, LATCHED, STATUS
+from vla_drop_ros.preflight import private_domain
 from vla_drop_ros.resources import share_path
 from vla_drop_ros.trials.bag_writer import Offer, Topic
 
@@ -72,9 +73,10 @@ class Bench:
 
 @pytest.fixture(name='bench')
 def _bench() -> Iterator[Bench]:
-    bench = Bench()
-    yield bench
-    bench.close()
+    with private_domain():
+        bench = Bench()
+        yield bench
+        bench.close()
 
 
 @pytest.mark.parametrize('qos, offer', [

@@ -24,6 +24,7 @@ from vla_drop_ros.errors import SimulationError
 from vla_drop_ros.nodes.bag_recorder_node import BagRecorderNode
 from vla_drop_ros.nodes.messages import pose_message
 from vla_drop_ros.nodes.qos import COMMAND, LATCHED, STATE
+from vla_drop_ros.preflight import private_domain
 from vla_drop_ros.runtime.robot_inputs import pose_values, stamp_of
 from vla_drop_ros.simulation.opengl import choose_backend
 
@@ -98,19 +99,20 @@ def test_training_data(tmp_path: Path) -> None:
         choose_backend()
     except SimulationError as error:
         pytest.skip(str(error))
-    cell = Cell(tmp_path)
-    try:
-        assert cell.recorder.start() and cell.robot.start()
-        cell.instruction.publish(String(data='put the red cube in the left bin'))
-        cell.until(lambda: cell.arm.get_subscription_count() == 2
-                   and cell.instruction.get_subscription_count() and cell.stamp > 1.0)
-        cell.tell('running')
-        begin = cell.stamp
-        cell.until(lambda: cell.stamp > begin + 2.0)
-        cell.tell('judge')
-        cell.until(lambda: cell.bags)
-    finally:
-        cell.close()
+    with private_domain():
+        cell = Cell(tmp_path)
+        try:
+            assert cell.recorder.start() and cell.robot.start()
+            cell.instruction.publish(String(data='put the red cube in the left bin'))
+            cell.until(lambda: cell.arm.get_subscription_count() == 2
+                       and cell.instruction.get_subscription_count() and cell.stamp > 1.0)
+            cell.tell('running')
+            begin = cell.stamp
+            cell.until(lambda: cell.stamp > begin + 2.0)
+            cell.tell('judge')
+            cell.until(lambda: cell.bags)
+        finally:
+            cell.close()
     report, = cell.bags
     assert report['problem'] == '' and report['lost'] == 0
     outcome = convert([tmp_path / report['uri']], load_contract(CONTRACT), LAYOUT,

@@ -26,9 +26,9 @@ def test_the_first_line_says_whose_log_it_is(tmp_path: Path, study: LockedStudy)
         log.close()
     kinds = [event.kind for event in read_log(path).events]
     assert kinds == ['opened', 'session', 'session']
-    opened, session, _ = (event.data for event in read_log(path).events)
-    assert opened['study'] == study.design.digest and session['versions']['numpy']
-    assert session['host']['processors'] and session['parameters'] == {'port': 1}
+    opened, sat_down, _ = (event.data for event in read_log(path).events)
+    assert opened['study'] == study.design.digest and sat_down['versions']['numpy']
+    assert sat_down['host']['processors'] and sat_down['parameters'] == {'port': 1}
 
 
 @pytest.mark.parametrize('change', ['robot', 'rounds', 'study'])

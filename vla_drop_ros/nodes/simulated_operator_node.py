@@ -18,6 +18,9 @@ from vla_drop_ros.nodes.qos import LATCHED, STATUS
 from vla_drop_ros.trials.simulated_operator import SimulatedOperator
 
 LOOK = 0.2  # [s] between two looks
+NEEDED = {'phase', 'code', 'undo', 'waiting', 'guesses_wanted', 'may_stop', 'last',
+          'trials_done', 'pairs_done', 'pairs_planned', 'suggestion', 'rubric',
+          'failure_reasons', 'invalid_reasons'}
 AGAIN = 3.0  # [s] after which a verb that changed nothing is pressed again
 
 
@@ -69,7 +72,13 @@ class SimulatedOperatorNode(Node):
         return float(self._steady.now().nanoseconds * 1e-9)
 
     def _on_state(self, message: String) -> None:
-        self._state = json.loads(message.data)
+        try:
+            state = json.loads(message.data)
+        except ValueError:
+            return
+        if not isinstance(state, dict) or not NEEDED <= set(state):
+            return  # of somebody else
+        self._state = state
         if self._state['trials_done'] != self._told:
             self._told = self._state['trials_done']
             planned = self._state['pairs_planned'] or 'no limit'
