@@ -76,7 +76,7 @@ class SimulatedOperatorNode(Node):
             state = json.loads(message.data)
         except ValueError:
             return
-        if not isinstance(state, dict) or not NEEDED <= set(state):
+        if not isinstance(state, dict) or NEEDED - set(state):
             return  # of somebody else
         self._state = state
         if self._state['trials_done'] != self._told:
