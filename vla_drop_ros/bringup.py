@@ -196,6 +196,9 @@ AB_TRIAL_ARGUMENTS = (
              "service by which a real robot arranges the scene; '': people do it"),
     Argument('host', '127.0.0.1', 'address of the console; 0.0.0.0: phones reach it, by a token'),
     Argument('port', 8080, 'port of the console; -1: none'),
+    Argument('trial_file', '',
+             'YAML with further parameters of trial_node, for instance joy_buttons; as '
+             'config/trial.yaml'),
     Argument('simulated_operator', False, 'a simulated person starts and judges every trial'),
     Argument('stops_early', True, 'the simulated person stops as soon as the rule allows it'),
     Argument('bags', True, 'record an MCAP bag of every trial'),
@@ -253,7 +256,8 @@ def pick_place(*, robot: str = SIMULATED_ROBOT, checkpoint: str = DEFAULT_CHECKP
 def ab_trial(*, study: str = '', operator: str = '', robot_name: str = 'robot', log: str = '',
              first_round: int = 0, end_round: int = 0, reset_service: str = '',
              host: str = '127.0.0.1', port: int = 8080, simulated_operator: bool = False,
-             bags: bool = True, stops_early: bool = True, **graph: Value) -> Graph:
+             trial_file: str = '', bags: bool = True, stops_early: bool = True,
+             **graph: Value) -> Graph:
     """Return the graph of ``pick_place`` with a blinded study on it.
 
     Raises:
@@ -277,6 +281,7 @@ def ab_trial(*, study: str = '', operator: str = '', robot_name: str = 'robot', 
     nodes.append(Node('trial_node', 'vla_drop_ros.nodes.trial_node', {
         **common, 'study': folder, 'operator': operator, 'robot_name': robot_name, 'log': log,
         'first_round': first_round, 'end_round': end_round, 'host': host, 'port': port, **scene},
+        parameter_file=Path(trial_file).expanduser().resolve() if trial_file else None,
         stop_order=-1))
     if bags:
         nodes.append(Node('bag_recorder', 'vla_drop_ros.nodes.bag_recorder_node',
