@@ -184,6 +184,7 @@ class TrialNode(Node):
 
     def _publish_state(self) -> None:
         state = state_of(self.session, self.design, clock_seconds(self))
+        state['operator'] = self.parameters.operator
         self._desk.show(state)
         told = json.dumps({key: value for key, value in state.items()
                            if key not in ('stamp', 'elapsed')})
