@@ -56,8 +56,8 @@ def test_ament_finds_the_package(prefix: Path) -> None:
 def test_executables_lie_where_ros2_run_looks(prefix: Path) -> None:
     """lib/vla_drop_ros holds vla_drop and one executable a node."""
     found = {path.name for path in (prefix / 'lib/vla_drop_ros').iterdir()}
-    assert found == {'vla_drop', 'command_gate_node', 'policy_node', 'simulated_robot_node',
-                     'trial_node'}
+    assert found == {'vla_drop', 'bag_recorder_node', 'command_gate_node', 'policy_node',
+                     'simulated_operator_node', 'simulated_robot_node', 'trial_node'}
     assert all(os.access(prefix / 'lib/vla_drop_ros' / name, os.X_OK) for name in found)
 
 
