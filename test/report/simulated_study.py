@@ -205,8 +205,7 @@ def run(folder: Path, study: LockedStudy, world: World, trials: int, stop_when_a
     """Run so many attempts of a locked study into one log, going on where it ended."""
     log, events = open_log(folder / name, study, robot, rounds, 'test')
     with log:
-        number = begin_session(log, events, 'ada', robot, {'timeout': study.design.timeout},
-                               {'vla_drop_ros': 'test'})
+        number = begin_session(log, events, 'ada', robot, {'timeout': study.design.timeout})
         operator = Operator(study, open_schedule(folder, study), world, log, rounds)
         operator.conductor.resume([(event.kind, event.data) for event in events])
         for _ in range(trials):

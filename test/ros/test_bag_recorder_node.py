@@ -127,6 +127,13 @@ class Bench:
         self.context.try_shutdown()
 
 
+@pytest.fixture(scope='module', autouse=True)
+def _alone() -> Iterator[None]:
+    """Nobody else's state, commands or images are heard."""
+    with private_domain():
+        yield
+
+
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     """Return a maker of benches whose study is a folder of the test."""
@@ -136,10 +143,9 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
         benches.append(Bench(**{'study': tmp_path, **settings}))
         return benches[-1]
 
-    with private_domain():
-        yield make_one
-        for bench in benches:
-            bench.close()
+    yield make_one
+    for bench in benches:
+        bench.close()
 
 
 def test_two_trials_give_two_bags(make: Callable[..., Bench]) -> None:

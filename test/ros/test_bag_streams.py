@@ -71,12 +71,18 @@ class Bench:
         self.context.try_shutdown()
 
 
+@pytest.fixture(scope='module', autouse=True)
+def _alone() -> Iterator[None]:
+    """Nobody else's state, commands or images are heard."""
+    with private_domain():
+        yield
+
+
 @pytest.fixture(name='bench')
 def _bench() -> Iterator[Bench]:
-    with private_domain():
-        bench = Bench()
-        yield bench
-        bench.close()
+    bench = Bench()
+    yield bench
+    bench.close()
 
 
 @pytest.mark.parametrize('qos, offer', [

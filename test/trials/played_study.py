@@ -57,7 +57,7 @@ def play(path: Path, study: LockedStudy, schedule: SealedSchedule, seed: int,
     log, events = open_log(path, study, robot, rounds, '0.0.0')
     now = 10.0
     with log:
-        number = begin_session(log, events, 'P1', robot, {'rate': 20.0}, {'numpy': 'x'})
+        number = begin_session(log, events, 'P1', robot, {'rate': 20.0})
         conductor = Conductor(design, schedule, log.append,
                               stopping_rule(schedule, design, study.boundaries), *rounds)
         conductor.resume([(event.kind, event.data) for event in events])

@@ -49,7 +49,7 @@ def write(folder, path, seed, long):
         os.write(1, f'ack {event.sequence} {log._tip}\\n'.encode())
 
     rng = np.random.default_rng(seed)
-    begin_session(log, events, 'P1', 'robot', {}, {})
+    begin_session(log, events, 'P1', 'robot', {})
     conductor = Conductor(study.design, schedule, append, lambda attempts: False)
     conductor.resume([(event.kind, event.data) for event in events])
     names = [*VERBS, 'start', 'stop', 'success', 'failure', 'start', 'stop', 'success']

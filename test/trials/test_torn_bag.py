@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from vla_drop_ros.cli.main import main
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.bag_writer import BagWriter
 from vla_drop_ros.trials.torn_bag import mend
@@ -87,3 +88,15 @@ def test_what_cannot_be_mended(tmp_path: Path) -> None:
         with pytest.raises(TrialError):
             mend(folder)
         assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_the_verb_mends_what_is_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whole recordings are left alone, and a second call finds nothing to do."""
+    bag = recording(tmp_path)
+    whole = sorted(path.name for path in bag.iterdir())
+    assert main(['trials', 'mend', str(tmp_path)]) == 0
+    assert '0 of 1 recordings mended' in capsys.readouterr().out
+    (bag / 'metadata.yaml').unlink()
+    assert main(['trials', 'mend', str(tmp_path)]) == 0
+    assert '1 of 1 recordings mended' in capsys.readouterr().out
+    assert sorted(path.name for path in bag.iterdir()) == whole

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The actions of ``trials`` that work on logs: merge, export, amend, relabel."""
+"""The actions of ``trials`` on what a study left: merge, export, amend, relabel, mend."""
 
 import argparse
 from collections.abc import Callable, Mapping
@@ -12,7 +12,8 @@ from vla_drop_ros.report.fieldtrial_study import fieldtrial_files
 from vla_drop_ros.report.study_record import read_record, unblind
 from vla_drop_ros.report.trial_row import rows_of
 from vla_drop_ros.report.trial_table import as_csv, dictionary
-from vla_drop_ros.trials import amendments, merged_log
+from vla_drop_ros.trials import amendments, merged_log, torn_bag
+from vla_drop_ros.trials.bag_writer import BAGS
 from vla_drop_ros.trials.locked_study import load_study
 from vla_drop_ros.trials.study_log import LOG_FILE
 
@@ -22,6 +23,7 @@ EXAMPLES = """\
   vla_drop trials export study --format fieldtrial -o folder     for fieldtrial lock and import
   vla_drop trials amend study 'gripper pads replaced after trial 40' --who P1
   vla_drop trials relabel study 17 failure --reason dropped --why 'seen in the video' --who P1
+  vla_drop trials mend study                                     bags of a recorder that was killed
 """
 FORMATS = ('csv', 'fieldtrial')
 
@@ -55,6 +57,7 @@ def add_actions(actions: Any) -> None:
     relabel_.add_argument('--why', required=True, help='what the correction rests on')
     relabel_.add_argument('--stage', default='', help='that a partial success reached')
     relabel_.add_argument('--reason', default='', help='of a failure, from the design')
+    _add_study(actions.add_parser('mend', help='end the bags that a killed recorder left open'))
     for one in (amend_, relabel_):
         one.add_argument('--who', required=True, help='pseudonym of the person who says so')
         one.add_argument('--log', type=Path, metavar='LOG',
@@ -110,8 +113,21 @@ def relabel(args: argparse.Namespace) -> int:
     return 0
 
 
+def mend(args: argparse.Namespace) -> int:
+    """End the recordings that a killed recorder has left open."""
+    bags = sorted(args.study.glob(f'{BAGS}/*/*.mcap'))
+    open_ones = [path.parent for path in bags
+                 if not (path.parent / 'metadata.yaml').exists()]
+    for folder in open_ones:
+        found = torn_bag.mend(folder)
+        print(f'{folder}: {sum(found.messages.values())} messages')
+    print(f'{len(open_ones)} of {len(bags)} recordings mended')
+    return 0
+
+
 ACTIONS: Mapping[str, Callable[[argparse.Namespace], int]] = {
-    'merge': merge, 'export': export, 'amend': amend, 'relabel': relabel}
+    'merge': merge, 'export': export, 'amend': amend, 'relabel': relabel,
+    'mend': mend}
 
 
 def _add_study(parser: argparse.ArgumentParser) -> None:
