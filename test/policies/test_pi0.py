@@ -129,6 +129,20 @@ def test_instruction_changes_the_actions(policy: pi0.Pi0Policy, observe: Observe
     assert not np.allclose(left.actions, right.actions)
 
 
+def test_kept_prompt_follows_the_instruction_and_can_be_trained_on(
+        policy: pi0.Pi0Policy, observe: Observe) -> None:
+    """An instruction is tokenised once, another one anew, also where nothing is differentiated."""
+    one, other = observe(0, 'red cube left'), observe(0, 'zork cube')
+    with torch.inference_mode():
+        (ids, mask), counts = policy.read([one])
+    assert not ids.is_inference() and not mask.is_inference() and counts == [0]
+    assert policy.read([observe(1, 'red cube left')])[0][0] is ids
+    (changed, _), unknown = policy.read([other])
+    assert unknown == [1] and not torch.equal(ids, changed)
+    assert torch.equal(policy.read([one])[0][0], ids)
+    assert policy.read([one, other])[0][0].shape[0] == 2
+
+
 def test_unknown_words_are_counted_and_nonsense_refused(
         policy: pi0.Pi0Policy, observe: Observe) -> None:
     """A few unknown words are reported; an instruction of nothing else is refused."""

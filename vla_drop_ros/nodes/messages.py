@@ -29,6 +29,12 @@ def time_message(stamp: float) -> Time:
     return Time(sec=total // NANOSECONDS, nanosec=total % NANOSECONDS)
 
 
+def duration_message(span: float) -> Duration:
+    """Return the message of a time span [s]."""
+    total = round(span * NANOSECONDS)
+    return Duration(sec=total // NANOSECONDS, nanosec=total % NANOSECONDS)
+
+
 def header(stamp: float, frame: str) -> Header:
     """Return a header with stamp [s] and frame."""
     return Header(stamp=time_message(stamp), frame_id=frame)
@@ -56,10 +62,9 @@ def twist_message(stamp: float, frame: str, linear: FloatArray,
 
 def joint_message(joints: Sequence[str], positions: FloatArray, lead: float) -> JointTrajectory:
     """Return a trajectory of one point, ``lead`` [s] from its reception; positions shape (n,)."""
-    due = time_message(lead)
     return JointTrajectory(joint_names=list(joints), points=[JointTrajectoryPoint(
         positions=[float(value) for value in positions],
-        time_from_start=Duration(sec=due.sec, nanosec=due.nanosec))])
+        time_from_start=duration_message(lead))])
 
 
 def gripper_message(width: float) -> Float64MultiArray:
@@ -77,11 +82,9 @@ def timed_message(chunk: TimedActions) -> JointTrajectory:
     """Return a chunk on the wire: point i holds action i, due ``times[i]`` after the stamp."""
     message = JointTrajectory(header=header(chunk.stamp, chunk.spec.frame),
                               joint_names=list(chunk.spec.names))
-    for time, action in zip(chunk.times, chunk.actions, strict=True):
-        due = time_message(float(time))
-        message.points.append(JointTrajectoryPoint(
-            positions=[float(value) for value in action],
-            time_from_start=Duration(sec=due.sec, nanosec=due.nanosec)))
+    message.points = [
+        JointTrajectoryPoint(positions=action, time_from_start=duration_message(due))
+        for due, action in zip(chunk.times.tolist(), chunk.actions.tolist(), strict=True)]
     return message
 
 

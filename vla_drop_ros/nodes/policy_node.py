@@ -8,6 +8,7 @@ registry when the first checkpoint is loaded, and nowhere else.
 import os
 import sys
 import threading
+import time
 
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
@@ -98,8 +99,10 @@ class PolicyNode(ManagedNode):
     def activate(self) -> None:
         """Answer from now on."""
         self._replanner.restart()
-        for timer in self._pulses:
-            timer.reset()
+        tick, beat = self._pulses
+        beat.reset()
+        time.sleep(HEARTBEAT_PERIOD / 2)  # a beat right behind a request would hold it up
+        tick.reset()
 
     def deactivate(self) -> None:
         """Send the empty chunk, so that the gate holds at once."""

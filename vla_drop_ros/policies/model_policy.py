@@ -28,6 +28,7 @@ from vla_drop_ros.policies.normalization import Normalization
 from vla_drop_ros.types import ActionChunk, CameraSpec, FloatArray, ImageArray, Observation
 
 Example = tuple[Inputs, torch.Tensor]
+Prompts = tuple[torch.Tensor, torch.Tensor]
 Assemble = Callable[[Any, Manifest, Path], 'ModelPolicy']
 
 
@@ -115,6 +116,7 @@ class ModelPolicy(ABC):
         self._seed = seed
         self._traced: dict[object, Sampler] = {}
         self._continued: dict[object, GuidedSampler] = {}
+        self._told: tuple[tuple[str, ...], Prompts, list[int]] | None = None
         self._check_sizes()
         self.reset()
 
@@ -125,6 +127,28 @@ class ModelPolicy(ABC):
     @abstractmethod
     def examples(self) -> list[Observation]:
         """Return two observations of usual shape to trace with, different from each other."""
+
+    @abstractmethod
+    def _prompts(self, texts: Sequence[str]) -> Prompts:
+        """Return token ids padded on the right, and 1 for what is no padding, int64, (B, T)."""
+
+    @abstractmethod
+    def _check_words(self, observation: Observation) -> int:
+        """Return the count of unknown words; refuse what the model was never shown."""
+
+    def read(self, observations: Sequence[Observation]) -> tuple[Prompts, list[int]]:
+        """Return prompts and counts of unknown words of observations that fit the checkpoint.
+
+        They are kept while the instructions stay the same: nobody may change the tensors.
+        """
+        for observation in observations:
+            self.check(observation)
+        texts, told = tuple(one.instruction for one in observations), self._told
+        if told is None or told[0] != texts:
+            counts = [self._check_words(one) for one in observations]
+            with torch.inference_mode(False):  # who trains may get them later
+                self._told = told = texts, self._prompts(texts), counts
+        return told[1], list(told[2])
 
     def shape_key(self, inputs: Inputs) -> object:
         """Return what must be equal for a traced sampler to serve these inputs."""
@@ -310,5 +334,6 @@ class ModelPolicy(ABC):
 
 def widen(values: FloatArray, width: int) -> torch.Tensor:
     """Return float32 with zeros appended to the last axis up to ``width``."""
-    padding = [(0, 0)] * (values.ndim - 1) + [(0, width - values.shape[-1])]
-    return torch.from_numpy(np.pad(values, padding)).float()
+    wide = np.zeros((*values.shape[:-1], width), np.float32)
+    wide[..., :values.shape[-1]] = values
+    return torch.from_numpy(wide)

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from vla_drop_ros.families.family import Inputs
 from vla_drop_ros.manifest import Manifest, NORMALIZATION_FILE, TOKENIZER_FILE
-from vla_drop_ros.policies.model_policy import fit, load_warm, ModelPolicy, widen
+from vla_drop_ros.policies.model_policy import fit, load_warm, ModelPolicy, Prompts, widen
 from vla_drop_ros.policies.normalization import Normalization
 from vla_drop_ros.policies.prompt import encode_instructions, pixels, UNKNOWN_ID, word_ids
 from vla_drop_ros.types import Observation
@@ -61,12 +61,7 @@ class Pi0Policy(ModelPolicy):
             (B, max_state_dim), and B counts.
 
         """
-        counts = [self._check_words(observation) for observation in observations]
-        texts = [observation.instruction for observation in observations]
-        longest = max(len(word_ids(self.tokenizer, text)) for text in texts) + 1
-        padded = self._image_tokens + -(-longest // _PROMPT_STEP) * _PROMPT_STEP
-        input_ids, attention_mask = encode_instructions(
-            self.tokenizer, texts, self._image_tokens, padded)
+        (input_ids, attention_mask), counts = self.read(observations)
         images = np.stack([
             [fit(observation.images[key], size) for key, size in self.cameras.items()]
             for observation in observations])
@@ -77,8 +72,13 @@ class Pi0Policy(ModelPolicy):
                   'state': widen(states, self.model.config.max_state_dim)}
         return {name: tensor.to(self.device) for name, tensor in inputs.items()}, counts
 
+    def _prompts(self, texts: Sequence[str]) -> Prompts:
+        """Return image tokens, words and separator, padded, and 1 for a token, (B, T)."""
+        longest = max(len(word_ids(self.tokenizer, text)) for text in texts) + 1
+        padded = self._image_tokens + -(-longest // _PROMPT_STEP) * _PROMPT_STEP
+        return encode_instructions(self.tokenizer, texts, self._image_tokens, padded)
+
     def _check_words(self, observation: Observation) -> int:
         """Return the count of unknown words; refuse what the model was never shown."""
-        self.check(observation)
         return self.count_unknown(observation, word_ids(self.tokenizer, observation.instruction),
                                   UNKNOWN_ID, self.tokenizer.get_vocab())

@@ -12,7 +12,7 @@ import torch
 from vla_drop_ros.errors import CheckpointError
 from vla_drop_ros.families.family import Inputs
 from vla_drop_ros.manifest import Manifest, NORMALIZATION_FILE, TOKENIZER_FILE
-from vla_drop_ros.policies.model_policy import fit, load_warm, ModelPolicy, widen
+from vla_drop_ros.policies.model_policy import fit, load_warm, ModelPolicy, Prompts, widen
 from vla_drop_ros.policies.normalization import Normalization
 from vla_drop_ros.policies.prompt import pad_right, SPECIAL_TOKENS, UNKNOWN
 from vla_drop_ros.types import CameraSpec, Observation
@@ -78,8 +78,7 @@ class PrismaticPolicy(ModelPolicy):
             siglip_pixels (B, C, 3, H, W), state (B, state_dim) if the model has one, and B counts.
 
         """
-        counts = [self._check_words(observation) for observation in observations]
-        input_ids, words = self._prompts([one.instruction for one in observations])
+        (input_ids, words), counts = self.read(observations)
         inputs = {'input_ids': input_ids,
                   'attention_mask': self.model.sequence_mask(words, len(self.cameras))}
         for name in _TOWERS:
@@ -91,7 +90,7 @@ class PrismaticPolicy(ModelPolicy):
                 np.stack([one.state for one in observations])), self.model.config.state_dim)
         return {name: tensor.to(self.device) for name, tensor in inputs.items()}, counts
 
-    def _prompts(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _prompts(self, texts: Sequence[str]) -> Prompts:
         """Return BOS and words padded on the right, and 1 for what is no padding, (B, P)."""
         config = self.model.config.text_config
         prompts = [[config.bos_token_id, *self._ids(PROMPT.format(text.lower()))]
@@ -115,6 +114,5 @@ class PrismaticPolicy(ModelPolicy):
 
     def _check_words(self, observation: Observation) -> int:
         """Return the count of unknown words; refuse what the model was never shown."""
-        self.check(observation)
         return self.count_unknown(observation, self._ids(observation.instruction.lower()),
                                   self._unknown, self.tokenizer.get_vocab())

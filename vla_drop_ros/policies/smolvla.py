@@ -17,7 +17,7 @@ from vla_drop_ros.errors import CheckpointError
 from vla_drop_ros.families.family import Inputs
 from vla_drop_ros.families.smolvla import pixels, prefix_mask
 from vla_drop_ros.manifest import Manifest, NORMALIZATION_FILE, TOKENIZER_FILE
-from vla_drop_ros.policies.model_policy import fit, load_warm, ModelPolicy, widen
+from vla_drop_ros.policies.model_policy import fit, load_warm, ModelPolicy, Prompts, widen
 from vla_drop_ros.policies.normalization import Normalization
 from vla_drop_ros.policies.prompt import pad_right
 from vla_drop_ros.types import Observation
@@ -71,8 +71,7 @@ class SmolVLAPolicy(ModelPolicy):
             counts.
 
         """
-        counts = [self._check_words(observation) for observation in observations]
-        input_ids, attention_mask = self._prompts([one.instruction for one in observations])
+        (input_ids, attention_mask), counts = self.read(observations)
         images = torch.stack([pixels(self.model, np.stack([
             fit(one.images[key], size) for one in observations]))
             for key, size in self.cameras.items()], 1)
@@ -83,7 +82,7 @@ class SmolVLAPolicy(ModelPolicy):
                   'prefix_mask': prefix_mask(self.model, images, attention_mask)}
         return {name: tensor.to(self.device) for name, tensor in inputs.items()}, counts
 
-    def _prompts(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _prompts(self, texts: Sequence[str]) -> Prompts:
         """Return words, padded on the right, and 1 for what is no padding, shape (B, T).
 
         A line ends each, and what is longer than lerobot's limit is cut off, as lerobot does.
@@ -99,6 +98,5 @@ class SmolVLAPolicy(ModelPolicy):
 
     def _check_words(self, observation: Observation) -> int:
         """Return the count of unknown words; refuse what the model was never shown."""
-        self.check(observation)
         return self.count_unknown(observation, self._ids(observation.instruction), self._unknown,
                                   self.tokenizer.get_vocab())

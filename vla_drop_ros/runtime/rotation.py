@@ -16,15 +16,16 @@ def normalized(quaternion: FloatArray) -> FloatArray:
 
 def multiply(left: FloatArray, right: FloatArray) -> FloatArray:
     """Return the rotation that does ``right`` first, then ``left``, both in the fixed frame."""
-    xyz = left[3] * right[:3] + right[3] * left[:3] + np.cross(left[:3], right[:3])
-    return np.append(xyz, left[3] * right[3] - left[:3] @ right[:3])
+    (a, b, c, w), (x, y, z, v) = left.tolist(), right.tolist()
+    return np.array([w * x + v * a + (b * z - c * y), w * y + v * b + (c * x - a * z),
+                     w * z + v * c + (a * y - b * x), w * v - left[:3] @ right[:3]])
 
 
 def from_vector(vector: FloatArray) -> FloatArray:
     """Return the quaternion of a rotation vector [rad], shape (3,)."""
     angle = float(np.linalg.norm(vector))
     scale = 0.5 if angle < 1e-9 else np.sin(angle / 2) / angle
-    return normalized(np.append(vector * scale, np.cos(angle / 2)))
+    return normalized(np.array([*vector * scale, np.cos(angle / 2)]))
 
 
 def to_vector(quaternion: FloatArray) -> FloatArray:
