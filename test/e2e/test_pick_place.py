@@ -24,8 +24,9 @@ from trajectory_msgs.msg import JointTrajectory
 from vla_drop_ros.bringup import build
 from vla_drop_ros.nodes.messages import chunk_message, header
 from vla_drop_ros.nodes.qos import COMMAND, LATCHED, STATE
+from vla_drop_ros.preflight import private_domain
 from vla_drop_ros.runtime.robot_inputs import pose_values, seconds
-from vla_drop_ros.shared_memory import FOLDER
+from vla_drop_ros.shared_memory import FOLDER, leaked_files
 from vla_drop_ros.supervisor import Running
 from vla_drop_ros.types import ActionChunk, ActionSpec
 
@@ -47,11 +48,10 @@ CYCLES = int(os.environ.get('VLA_DROP_TEST_CYCLES', '2'))
 
 
 @pytest.fixture
-def domain(monkeypatch: pytest.MonkeyPatch) -> int:
+def domain() -> Iterator[int]:
     """Return a ROS domain of our own, set for the processes of the graph too."""
-    number = 40 + os.getpid() % 60
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(number))
-    return number
+    with private_domain() as number:
+        yield number
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def process_of(module: str, mark: str) -> int:
 def test_it_starts_and_stops_again_and_again(listener: Listener, mark: str) -> None:
     """The shipped policy starts, moves and stops without a trace, however often."""
     graph = build('pick_place', {'checkpoint': 'reference', 'instruction': INSTRUCTION})
-    before = {path.name for path in FOLDER.glob('fastrtps_*')}
+    before = set(leaked_files(FOLDER, 0.0))
     for _ in range(CYCLES):
         listener.states.clear()
         with Running(graph) as running:
@@ -222,5 +222,5 @@ def test_it_starts_and_stops_again_and_again(listener: Listener, mark: str) -> N
             assert running.stop() == ()
         assert not marked_processes(mark)
         listener.until(lambda: listener.states[-1] == 'inactive', limit=5.0)
-    left = {path.name for path in FOLDER.glob('fastrtps_*')} - before
-    assert not {name for name in left if not name.startswith('fastrtps_port')}
+    left = set(leaked_files(FOLDER, 0.0)) - before  # what lives may be another run's
+    assert not {path.name for path in left if not path.name.startswith('fastrtps_port')}

@@ -11,6 +11,15 @@ from typing import Any
 import pytest
 
 
+@pytest.fixture(scope='module', autouse=True)
+def _own_domain() -> Iterator[None]:
+    """Let no other run of these tests on this machine be heard, nor hear this one."""
+    pytest.importorskip('rclpy')
+    from vla_drop_ros.preflight import private_domain
+    with private_domain():
+        yield
+
+
 @pytest.fixture(scope='session')
 def policy_bench() -> ModuleType:
     """Return the module with the robot of topics, the fake policies and the policy node."""
