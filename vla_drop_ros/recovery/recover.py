@@ -158,7 +158,7 @@ def _write(checkpoint: Path, settings: Settings, manifest: Manifest, weights: di
 def _reporter(policy: ModelPolicy, samples: Samples, settings: Settings, trainer: Trainer,
               ) -> Callable[[int], Numbers]:
     def report(_: int) -> Numbers:
-        if not trainer.leads or trainer.shared:
+        if not trainer.leads:
             return {}
         found = validate(policy, samples)
         return found if settings.measure is None else {**found, **settings.measure(policy)}

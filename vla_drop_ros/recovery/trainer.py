@@ -8,6 +8,7 @@ from collections.abc import Callable
 import contextlib
 import json
 import math
+import os
 from pathlib import Path
 import shutil
 import time
@@ -15,9 +16,10 @@ from typing import Any
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, FullyShardedDataParallelPlugin
 from safetensors.torch import load_file, save_file
 import torch
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
 from torch.nn.attention import sdpa_kernel, SDPBackend
 
 from vla_drop_ros.errors import RecoveryError
@@ -32,12 +34,37 @@ Report = Callable[[int], Numbers]
 
 
 def accelerator(recipe: Recipe, device: str = 'auto') -> Accelerator:
-    """Return what shares the work out over the processes that ``accelerate launch`` started."""
+    """Return what shares the work out over the processes that ``accelerate launch`` started.
+
+    Raises:
+        RecoveryError: FSDP is asked for in a version that cannot be trained with.
+
+    """
     precision = {'fp32': 'no'}.get(recipe.precision, recipe.precision)
     # Blocks whose output nothing reads get no gradient, which DDP must be told.
     AcceleratorState._reset_state()  # else a process keeps the precision of its first recovery
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(mixed_precision=precision, cpu=device == 'cpu', kwargs_handlers=[unused])
+    return Accelerator(mixed_precision=precision, cpu=device == 'cpu', kwargs_handlers=[unused],
+                       fsdp_plugin=_sharding())
+
+
+def _sharding() -> FullyShardedDataParallelPlugin | None:
+    """Return how the weights are spread over the processes, None if they are not."""
+    if os.environ.get('ACCELERATE_USE_FSDP', '').lower() != 'true':
+        return None
+    version, wrap = (os.environ.get(f'FSDP_{name}', default) for name, default in (
+        ('VERSION', '1'), ('AUTO_WRAP_POLICY', 'NO_WRAP')))
+    if version != '2':
+        raise RecoveryError(f'FSDP version {version!r} flattens the weights, so that none could '
+                            'be frozen; give accelerate launch --fsdp_version 2')
+    if wrap.upper() != 'NO_WRAP':
+        # Keys and values leave a block through the cache, which a block's hooks do not see.
+        raise RecoveryError(f'FSDP cannot gather the blocks one by one ({wrap!r}); give '
+                            'accelerate launch --fsdp_auto_wrap_policy NO_WRAP')
+    # Weights are gathered as they are and autocast lowers them, as it does without FSDP; every
+    # process has read them all, so that none waits for another's.
+    return FullyShardedDataParallelPlugin(
+        mixed_precision_policy=MixedPrecisionPolicy(), cpu_ram_efficient_loading=False)
 
 
 class Trainer:
@@ -75,7 +102,9 @@ class Trainer:
             lr=recipe.learning_rate, betas=(0.9, 0.97))
         self.loss, self.optimizer = using.prepare(loss, optimizer)
         self._learned = [p for p in self.loss.parameters() if p.requires_grad]
-        self._average = [p.detach().clone() for p in self._learned]
+        if isinstance(self.loss, FSDPModule):
+            self._fill()
+        self._average = [part.clone() for part in self._parts]
         self.step, self.seconds = 0, 0.0
         self._restore()
 
@@ -85,9 +114,9 @@ class Trainer:
         return bool(self._using.is_main_process)
 
     @property
-    def shared(self) -> bool:
-        """Whether each process holds only a part of the weights (FSDP)."""
-        return any(hasattr(parameter, 'to_local') for parameter in self._learned)
+    def _parts(self) -> list[torch.Tensor]:
+        """Return what this process holds of the weights that learn: with FSDP a part of each."""
+        return [_local(parameter) for parameter in self._learned]
 
     def run(self, every: int, report: Report, tick: Callable[[int, float], None],
             loaders: int = 0) -> None:
@@ -132,7 +161,7 @@ class Trainer:
                 self.policy, self.step * number + index, frames)
             last = index == number - 1
             with contextlib.nullcontext() if last else self._using.no_sync(self.loss):
-                with self._attention():
+                with self._attention(), self._using.autocast():
                     found = self.loss(batch)
                 self._using.backward(found['loss'] / number)
             for name, value in found.items():
@@ -147,7 +176,7 @@ class Trainer:
         self.step += 1
         decay = self.recipe.decay(self.step)
         with torch.no_grad():
-            torch._foreach_lerp_(self._average, self._learned, 1.0 - decay)
+            torch._foreach_lerp_(self._average, self._parts, 1.0 - decay)
         return means
 
     def _attention(self) -> contextlib.AbstractContextManager[None]:
@@ -157,16 +186,38 @@ class Trainer:
             return sdpa_kernel(SDPBackend.MATH)
         return contextlib.nullcontext()
 
+    def _fill(self) -> None:
+        """Give every weight AdamW's first state: FSDP's cannot be read back with gaps in it.
+
+        A weight that nothing reads gets no gradient, and AdamW makes no state for it.
+        """
+        for parameter in self._learned:
+            self.optimizer.state[parameter] = {
+                'step': torch.tensor(0.0), 'exp_avg': torch.zeros_like(parameter),
+                'exp_avg_sq': torch.zeros_like(parameter)}
+
     @contextlib.contextmanager
     def averaged(self) -> Any:
         """Let the model hold the averaged weights."""
-        own = [p.detach().clone() for p in self._learned]
+        own = [part.clone() for part in self._parts]
         with torch.no_grad():
-            torch._foreach_copy_(self._learned, self._average)
+            torch._foreach_copy_(self._parts, self._average)
             try:
                 yield
             finally:
-                torch._foreach_copy_(self._learned, own)
+                torch._foreach_copy_(self._parts, own)
+
+    @contextlib.contextmanager
+    def _whole(self) -> Any:
+        """Let every process hold all weights (FSDP), so that one can use the model alone."""
+        if not isinstance(self.loss, FSDPModule):
+            yield
+            return
+        self.loss.unshard()
+        try:
+            yield
+        finally:
+            self.loss.reshard()  # else a step could compute with what was measured
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the averaged weights of the whole model, by name, on the CPU."""
@@ -176,7 +227,7 @@ class Trainer:
                     for name, tensor in found.items()}
 
     def _note(self, sums: Numbers, report: Report) -> None:
-        with self.averaged():
+        with self.averaged(), self._whole():
             measured = report(self.step)
         if self.leads:
             record = {'step': self.step, 'seconds': round(self.seconds, 2), **{
@@ -192,7 +243,7 @@ class Trainer:
             shutil.rmtree(new, ignore_errors=True)
         self._using.wait_for_everyone()
         self._using.save_state(str(new))
-        save_file({str(i): _local(tensor) for i, tensor in enumerate(self._average)},
+        save_file({str(i): tensor for i, tensor in enumerate(self._average)},
                   new / f'average-{self._using.process_index}.safetensors')
         self._using.wait_for_everyone()
         if self.leads:
@@ -218,7 +269,7 @@ class Trainer:
         stored = load_file(found[0] / f'average-{self._using.process_index}.safetensors')
         with torch.no_grad():
             for index, tensor in enumerate(self._average):
-                _local(tensor).copy_(stored[str(index)])
+                tensor.copy_(stored[str(index)])
         self.step, self.seconds = progress['step'], progress['seconds']
 
 
