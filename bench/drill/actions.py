@@ -104,6 +104,7 @@ def restart_robot(cell: Cell) -> None:
     cell.person.instruct('')
     cell.listener(carry=True)
     cell.stop('simulated_robot')
+    cell.listener(restarted=1)  # what the gate says first has to be where the new arm stands
     cell.start('simulated_robot')
 
 

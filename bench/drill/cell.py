@@ -32,6 +32,7 @@ CLOCK = '/drill/clock'
 START = 120.0          # [s] that the graph may take to move for the first time
 MOVES = 0.04           # [m/s] of command and arm that count as real motion
 PUT = 0.2              # [s] after which the listener knows that the arm was put elsewhere
+AT_REST = 1e-3         # [m] from its command within which an arm that stands has arrived
 MOTION = 20.0          # [s] that a scene may take until the arm moves
 ANSWERS = re.compile(r"checkpoint \w+ from '(.+)' answers from now on$")
 SAID = re.compile(r'^drill: (\w+) at ([\d.]+)$')
@@ -59,6 +60,21 @@ def drill_contract(robot: str) -> tuple[dict[str, Any], dict[str, tuple[str, str
             streams[name] = (kinds[name], stream['topic'], PREFIX)
             stream['topic'] = f'{PREFIX}/{stream["topic"]}'
     return {**contract, 'interlock': 'enable', 'dry_run': False}, streams
+
+
+def holds_still(now: Mapping[str, Any], step: float) -> bool:
+    """Say whether commands and arm stand still, at the same place.
+
+    The hold is a pose that was measured, or, where the arm was moved by less than a step [m], the
+    one before: then the arm has come to it.
+
+    Args:
+        now: what the listener tells.
+        step: largest jump of the contract, [m].
+
+    """
+    together = now['lead'] < AT_REST or (now['holds_measured'] and now['lead'] < step)
+    return bool(together and now['speed'] < MOVES / 4 and now['commanded_speed'] == 0.0)
 
 
 class Cell:
@@ -245,9 +261,7 @@ class Cell:
 
     def is_settled(self) -> bool:
         """Say whether the gate holds the arm where it stands."""
-        now = self.status()
-        return bool(now['lead'] < self.contract['limits']['step'] and now['holds_measured']
-                    and now['speed'] < MOVES / 4 and now['commanded_speed'] == 0.0)
+        return holds_still(self.status(), self.contract['limits']['step'])
 
     def wait_for_motion(self, limit: float = MOTION) -> None:
         """Return while the arm moves.

@@ -20,6 +20,7 @@ REPEATED = 2e-6          # [m] within which a command repeats a measured pose: a
 SETTLING = 0.25          # [s] after which everything that belongs to a command has been heard
 SPEED_WINDOW = 0.1       # [s] over which the speed of the arm is taken
 MEMORY = 5.0             # [s] of measured poses that a hold may repeat
+HEARD = 0.5              # [s] within which the arm was heard where a new beginning finds it
 LONGEST_GAP = 1.0        # [s] between two commands that still is a slow tick, not a clock jump
 
 
@@ -106,7 +107,7 @@ class CommandWatch:
         self._carried = carried
 
     def restarted(self) -> None:
-        """Say that the commander begins anew: its first command has no predecessor."""
+        """Say that commander or robot begin anew: the next command has no predecessor."""
         self._pending.clear()
         self._last = None
 
@@ -152,7 +153,7 @@ class CommandWatch:
         if outside > LENGTH_TOLERANCE and not held:
             self._note(sample.wall, 'workspace', f'{1000 * outside:.2f} mm outside')
         if self._last is None:
-            self._judge_first(sample, held)
+            self._judge_first(sample)
             return
         jump = float(np.linalg.norm(sample.position - self._last.position))
         if carried:
@@ -171,16 +172,16 @@ class CommandWatch:
             self._note(sample.wall, 'speed', f'{1000 * jump:.2f} mm in {1000 * gap:.0f} ms, '
                        f'allowed {1000 * allowed:.2f}; {self._nearest(sample)}')
 
-    def _judge_first(self, sample: Sample, held: bool) -> None:
-        """Hold the first command of a commander against the arm: it begins where that is."""
-        before = [one.position for one in self.poses if one.wall <= sample.wall]
-        if held or not before:
+    def _judge_first(self, sample: Sample) -> None:
+        """Hold the first command of a beginning against the arm as it was heard just now."""
+        now = [one.position for one in self.poses if 0.0 <= sample.wall - one.wall <= HEARD]
+        if self._from_measured(sample, HEARD) < REPEATED or not self.poses:
             return
-        away = float(np.linalg.norm(sample.position - before[-1]))
+        away = float(np.linalg.norm(sample.position - now[-1])) if now else np.inf
         allowed = self.numbers.speed * self.numbers.period + LENGTH_TOLERANCE
         if away > allowed:
             self._note(sample.wall, 'begin', f'begins {1000 * away:.1f} mm from the measured '
-                       f'pose, allowed {1000 * allowed:.1f}')
+                       f'pose of the last {HEARD} s, allowed {1000 * allowed:.1f}')
 
     def repeats_measured(self, sample: Sample) -> bool:
         """Say whether a command is a pose that was measured shortly before: a hold."""

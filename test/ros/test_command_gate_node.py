@@ -325,6 +325,24 @@ def test_a_clock_that_stands_still_is_reported(make: Callable[..., Bench]) -> No
     bench.until(lambda: 'clock stands still' in bench.seen['/diagnostics'][-1].status[0].message)
 
 
+def test_after_a_clock_that_stood_still_no_old_place_is_commanded(
+        make: Callable[..., Bench]) -> None:
+    """A simulator that died may be back, at a time close to the old one, its arm elsewhere."""
+    bench = make()
+    bench.execute()
+    bench.seen['/diagnostics'].clear()
+    bench.until(lambda: any('clock stands still' in one.status[0].message
+                            for one in bench.seen['/diagnostics']))
+    before, place = len(bench.targets), HOME - 0.02
+    bench.steps(2, report=False)
+    assert len(bench.targets) == before
+    for _ in range(5):
+        bench.pose.publish(pose_message(bench.now + 0.04, 'base_link', place, UP))
+        bench.steps(1, report=False)
+    bench.until(lambda: len(bench.targets) > before + 2)
+    np.testing.assert_allclose(bench.targets[before:] - place, 0.0, atol=1e-9)
+
+
 NO_TORCH = """
 import sys
 sys.modules['torch'] = None

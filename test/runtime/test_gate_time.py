@@ -75,6 +75,39 @@ def test_a_robot_that_started_again_is_held_where_it_stands(cell: Cell) -> None:
         np.testing.assert_allclose(command.pose.position, np.array(HOME) + 0.004, atol=1e-12)
 
 
+@pytest.mark.parametrize('back', [0.15, 0.5, 0.9, 50.0])
+@pytest.mark.parametrize('away', [0.004, 0.12])
+def test_however_little_the_clock_went_back_no_old_place_is_held(
+        cell: Cell, back: float, away: float) -> None:
+    """A robot that starts again soon after it did has stamps close to the old ones."""
+    cell.gate.offer(chunk(cell.now, steps=30), cell.now)
+    cell.tick(3)
+    cell.now, place = cell.now - 0.05 - back, np.array(HOME) + away
+    said = []
+    for _ in range(30):
+        cell.arm = place
+        said.append(cell.tick().command)
+    assert said[1] is not None
+    for command in said:
+        assert command is None or command.pose.position == pytest.approx(place, abs=1e-12)
+
+
+def test_who_begins_anew_on_a_clock_that_goes_on_is_held_where_it_stands(cell: Cell) -> None:
+    """Neither the old place nor the old chunk is used; the next fresh chunk moves the arm."""
+    cell.gate.offer(chunk(cell.now, steps=30), cell.now)
+    cell.tick(3)
+    cell.gate.begin_anew(cell.now)
+    cell.reports, cell.arm = False, np.array(HOME) - 0.1
+    assert [cell.tick().command for _ in range(5)] == [None] * 5
+    cell.reports = True
+    for _ in range(5):
+        command = cell.tick().command
+        assert command is not None
+        assert command.pose.position == pytest.approx(np.array(HOME) - 0.1, abs=1e-12)
+    assert cell.gate.offer(chunk(cell.now), cell.now) is None
+    assert cell.tick().mode is Mode.EXECUTING
+
+
 def test_a_velocity_robot_is_stopped_at_once_when_the_clock_begins_anew() -> None:
     """It would go on with its last velocity: zero does not need to know where it stands."""
     cell = Cell(replace(CONTRACT, fault_action='stop', command=replace(

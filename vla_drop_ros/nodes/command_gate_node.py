@@ -83,6 +83,7 @@ class CommandGateNode(ManagedNode):
         self._altered = self.create_publisher(UInt64, '~/commands_altered', STATUS)
         self._published_state = ''
         self._clock_watch, self._clock_fault = ClockWatch(), ''
+        self._clock_stood = False
         self._estop = EstopLatch()  # outlives every configuration: only reset_estop releases it
         for qos in (ESTOP, LATCHED):
             self.create_subscription(Bool, 'estop', self._on_estop, qos, event_callbacks=QUIET)
@@ -103,7 +104,7 @@ class CommandGateNode(ManagedNode):
                 (SetBool, '~/enable', self._on_enable)):
             self.own(self.destroy_service, self.create_service(service, name, answer))
         self._ticks = self.own(self.destroy_timer, self.create_timer(
-            1.0 / self._contract.control_rate, self._on_tick, autostart=False))
+            1.0 / self._contract.control_rate, self._on_time, autostart=False))
         self.own(self.destroy_timer, self.create_timer(
             1.0, self._on_second, clock=Clock(clock_type=ClockType.STEADY_TIME)))
         self._report(Decision(Mode.INACTIVE, '', None))
@@ -171,6 +172,13 @@ class CommandGateNode(ManagedNode):
         self.get_logger().info(f'enable {request.data}: {response.message}')
         return response
 
+    def _on_time(self) -> None:
+        """Tick; who drives a clock that stood still may have started again, robot and all."""
+        if self._clock_stood:
+            self._clock_stood = False
+            self._gate.begin_anew(clock_seconds(self))
+        self._on_tick()
+
     def _on_tick(self) -> None:
         now = clock_seconds(self)
         decision = self._gate.tick(now)
@@ -200,6 +208,7 @@ class CommandGateNode(ManagedNode):
 
     def _on_second(self) -> None:
         self._clock_fault = self._clock_watch.fault(clock_seconds(self))
+        self._clock_stood = self._clock_stood or bool(self._clock_fault)
         self._publish_diagnostics()
 
     def _publish_diagnostics(self) -> None:

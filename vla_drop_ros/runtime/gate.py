@@ -142,7 +142,7 @@ class CommandGate:
         self._moving_since: float | None = None
         self._gripper: float | None = None
         self._orientation: FloatArray | None = None
-        self._began_anew = False  # the clock did: the arm may stand anywhere
+        self._began_anew = False  # the arm may stand anywhere: nothing old is commanded
         self._pause_reason = ''
 
     def activate(self, now: float) -> None:
@@ -152,8 +152,7 @@ class CommandGate:
         self._last = self._hold = self._last_tick = self._orientation = None
         self._moving_since = self._heartbeat = self._gripper = None
         self._oldest_stamp = self._newest_tick = now
-        self._pause_reason = ''
-        self._began_anew = False
+        self._pause_reason, self._began_anew = '', False
         self._schedule.clear()
 
     def deactivate(self, now: float) -> Command | None:
@@ -245,14 +244,19 @@ class CommandGate:
             self._oldest_stamp = max(self._oldest_stamp, now)
         return released, message
 
+    def begin_anew(self, now: float, known: float = -np.inf) -> None:
+        """Forget chunk and place, and poses later than ``known`` [s]: the arm may be elsewhere."""
+        self._schedule.clear()
+        if (self._poses.newest_stamp or 0.0) > known:
+            self._poses = PoseHistory(POSE_HISTORY)
+        self._oldest_stamp, self._orientation, self._began_anew = now, None, True
+
     def _notice_clock(self, now: float) -> float:
         """Return a time that does not go back by a little; after a larger step forget the past."""
         if now < self._newest_tick - CLOCK_TOLERANCE:
-            self._schedule.clear()
-            self._oldest_stamp = now
             self.counters['clock set back'] += 1
             self._newest_tick = now
-            self._began_anew = True
+            self.begin_anew(now, now + CLOCK_TOLERANCE)
         self._newest_tick = max(now, self._newest_tick)
         return self._newest_tick
 

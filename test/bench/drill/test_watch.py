@@ -131,6 +131,33 @@ def test_a_new_gate_begins_where_the_arm_is() -> None:
     assert rules(one) == ['begin']
 
 
+@pytest.mark.parametrize('heard', [True, False])
+def test_a_new_robot_is_not_sent_to_where_the_old_one_was(heard: bool) -> None:
+    """Neither the last command nor the last pose of before may be the first thing it hears."""
+    one = watch()
+    command(one, 1, (0.5, 0.0, 0.3))
+    one.settle(1.0)
+    one.carry(True)
+    one.restarted()
+    if heard:
+        one.poses.append(Sample(1.9, 0.1, START - [0.1, 0.0, 0.0]))
+    one.command(2.0, 0.2, 'base_link', (0.5, 0.0, 0.3), DOWN)
+    assert rules(one) == ['begin']
+
+
+def test_a_new_robot_is_held_where_it_was_just_heard() -> None:
+    """Far from the old place, in a time that has begun anew."""
+    one = watch()
+    command(one, 1, (0.5, 0.0, 0.3))
+    one.settle(1.0)
+    one.carry(True)
+    one.restarted()
+    one.poses.append(Sample(1.9, 0.1, START - [0.1, 0.0, 0.0]))
+    for tick in range(3):
+        one.command(2.0 + tick, 0.2 + tick, 'base_link', (0.4, 0.0, 0.3), DOWN)
+    assert rules(one) == []
+
+
 def test_while_it_is_carried_the_arm_is_only_held() -> None:
     """During a new scene a command follows the measured pose, over any distance."""
     one = watch()
