@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Words, JSON and buttons become verbs, and what is none is named."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rclpy.context import Context
+from rclpy.node import Node
 from sensor_msgs.msg import Joy
 
 from vla_drop_ros.errors import TrialError
-from vla_drop_ros.nodes.study_verbs import Gamepad, verb_of
-from vla_drop_ros.trials.conductor import Verb
+from vla_drop_ros.nodes.study_verbs import Gamepad, offer_services, verb_of
+from vla_drop_ros.trials.conductor import Reply, Verb
+from vla_drop_ros.trials.design import load_design, Stage
 
+DESIGN = Path(__file__).parents[2] / 'config' / 'trials' / 'pick_place.yaml'
 pytestmark = pytest.mark.ros
 
 
@@ -25,7 +31,9 @@ def test_words_and_json(text: str, expected: Verb) -> None:
     assert verb_of(text, 'topic') == expected
 
 
-@pytest.mark.parametrize('text', ['{"verb": 7}', '{"arm": "x"}', '{', '{"verb": "start"} x'])
+@pytest.mark.parametrize('text', ['{"verb": 7}', '{"arm": "x"}', '{', '{"verb": "start"} x',
+                                  '{"verb": ' + '[' * 9_000, '{"verb": "\\ud800"}',
+                                  '{"verb": "success", "note": "\\udc01"}'])
 def test_nonsense_is_refused(text: str) -> None:
     """With the text and the valid fields, not with a traceback."""
     with pytest.raises(TrialError, match='verb'):
@@ -48,3 +56,22 @@ def test_a_wrong_mapping_is_named(entry: str) -> None:
         Gamepad([entry], print)
     with pytest.raises(TrialError, match='once'):
         Gamepad(['start=1', 'stop=1'], print)
+
+
+def test_every_name_that_ros_allows_is_a_service() -> None:
+    """Reasons and stages with other names are said on the topic; they do not end the node."""
+    context = Context()
+    context.init()
+    node = Node('trials', context=context)
+    try:
+        offer_services(node, replace(
+            load_design(DESIGN), failure_reasons=('3d', 'a--b', 'too-fast'),
+            invalid_reasons=('_', '9'), rubric=(
+                Stage('Half way', '?'), Stage('was-lifted', '?'), Stage('Über', '?'))),
+            lambda verb: Reply(True, ''))
+        names = {service.service_name for service in node.services}
+        assert {'/trials/failure/too_fast', '/trials/partial/was_lifted'} <= names
+        assert not any(name.endswith(('3d', '9', 'way', 'ber')) for name in names)
+    finally:
+        node.destroy_node()
+        context.shutdown()

@@ -35,6 +35,24 @@ def test_undo_takes_back_what_was_issued_since() -> None:
     assert [one.code for one in course.attempts] == ['1']
 
 
+def test_undo_takes_back_what_the_rule_allowed_by_it() -> None:
+    """A round whose last verdict is taken back is not complete: it allows no end."""
+    course = Course.of([ISSUED, STARTED, ENDED])
+    for _ in range(2):  # however often
+        for kind, data in (JUDGED, ('look', {'rounds': 1, 'may_stop': True}), NEXT):
+            course.apply(kind, data)
+        assert course.may_stop
+        course.apply('undone', {'code': '1'})
+        assert not course.may_stop
+
+
+def test_a_trial_whose_end_nobody_saw_has_no_length() -> None:
+    """After a crash the log says stamp 0; that is no trial of minus so many seconds."""
+    course = Course.of([ISSUED, STARTED, ('ended', {'code': '1', 'reason': 'crash',
+                                                    'stamp': 0.0})])
+    assert course.current.duration != course.current.duration
+
+
 def test_a_later_correction_keeps_what_was_there() -> None:
     """A verdict that is corrected with a reason replaces the old one, which stays on record."""
     course = Course.of([ISSUED, STARTED, ENDED, JUDGED, NEXT, (

@@ -49,6 +49,8 @@ def test_nothing_that_decides_has_a_default(design_data: dict[str, Any], key: st
     (lambda d: d.update(invalid_reasons=['Not a name']), 'invalid_reasons'),
     (lambda d: d.update(timeout=0), 'timeout'),
     (lambda d: d.update(simulation={'variant': 'hard', 'sead': 1}), 'simulation'),
+    (lambda d: d.update(simulation={'seed': 'first'}), 'simulation'),
+    (lambda d: d['conditions'][0].update(id='red/left'), 'files of their pictures'),
 ])
 def test_what_cannot_be_is_refused_by_name(
         design_data: dict[str, Any], change: Callable[[dict[str, Any]], Any], said: str) -> None:

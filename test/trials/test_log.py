@@ -162,3 +162,11 @@ def test_lines_are_plain_json(tmp_path: Path) -> None:
             log.append('note', {'value': float('nan')})
     assert json.loads(path.read_text(encoding='utf-8'))['data'] == {'text': 'Würfel'}
     assert 'Würfel'.encode() in path.read_bytes()
+
+
+def test_half_a_surrogate_does_not_end_a_study(tmp_path: Path) -> None:
+    """It is valid JSON that no file can hold; it is written as JSON writes it."""
+    path = tmp_path / 'log.jsonl'
+    with TrialLog(path) as log:
+        log.append('judged', {'note': 'a\ud800b \U0001f600\n'})
+    assert read_log(path).events[0].data == {'note': 'a\ud800b \U0001f600\n'}

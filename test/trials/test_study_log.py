@@ -53,3 +53,13 @@ def test_another_kind_of_log_is_refused(tmp_path: Path, study: LockedStudy) -> N
         log.append('study', {})
     with pytest.raises(TrialError, match='not the log of a blinded study'):
         open_log(path, study, 'left', (0, 0), '1.0')
+
+
+@pytest.mark.parametrize('rounds', [(20, 0), (3, 3), (5, 2), (0, 21)])
+def test_rounds_that_the_study_has_not_are_refused(tmp_path: Path, study: LockedStudy,
+                                                   rounds: tuple[int, int]) -> None:
+    """A robot that began behind the last round would never end."""
+    assert study.design.rounds == 20
+    with pytest.raises(TrialError, match='no rounds of this study'):
+        open_log(tmp_path / 'log.jsonl', study, 'left', rounds, '1.0')
+    assert not (tmp_path / 'log.jsonl').exists()

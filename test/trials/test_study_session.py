@@ -28,7 +28,8 @@ SCENE = json.dumps({'instruction': 'put the red cube in the left bin', 'target':
 class Cell:
     """A session with a log in memory, and machines that do what they are asked at once."""
 
-    def __init__(self, design: Design, resets: bool = True) -> None:
+    def __init__(self, design: Design, resets: bool = True,
+                 scenes: bool | None = None) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.sent: list[Command] = []
         self.full, self.deaf, self.now, self.refusal = False, False, 100.0, ''
@@ -40,7 +41,8 @@ class Cell:
             return found
 
         self.session = StudySession(
-            design, conductor(), lambda: conductor(lambda kind, data: None), resets, resets)
+            design, conductor(), lambda: conductor(lambda kind, data: None), resets,
+            resets if scenes is None else scenes)
         self.session.gate('holding: no chunk')
 
     def append(self, kind: str, data: Mapping[str, Any]) -> None:
@@ -230,3 +232,140 @@ def test_people_arrange_a_real_robot(design: Design) -> None:
     assert cell.press('start').done
     cell.run()
     assert cell.sent[-1] == SendInstruction(cell.session.conductor.condition.instruction)
+
+
+def test_a_real_robot_that_arranges_its_scene_by_itself(design: Design) -> None:
+    """Its reset is asked for and its answer counts, as long as it takes; once a trial."""
+    cell = Cell(design, resets=True, scenes=False)
+    cell.deaf = True
+    cell.run(60.0)
+    resets = [one for one in cell.sent if isinstance(one, ResetScene)]
+    assert len(resets) == 1 and 'policy' in cell.session.waiting
+    cell.session.answer(resets[0], True, 'done')
+    cell.session.policy(f'sealed:{cell.session.conductor.token()}')
+    cell.run()
+    assert cell.press('start').done
+
+
+def test_a_robot_that_dies_while_it_resets_is_asked_again(cell: Cell) -> None:
+    """When its services are back: nobody answers what was asked of the one before."""
+    cell.session.answer(cell.session.tick(0.0, 0.0)[-1], True, '')  # the scene is known
+    cell.deaf = True
+    cell.run()
+    cell.session.tick(cell.now, cell.now, ['simulated_robot/reset'])
+    assert not cell.session.policy_ready
+    cell.deaf = False
+    cell.run()
+    assert cell.press('start').done
+
+
+def test_a_late_reset_is_not_the_next_trials(cell: Cell) -> None:
+    """An answer to what was asked before an undo says nothing about the scene after it."""
+    cell.begin()
+    assert cell.press('stop').done and cell.press('success').done
+    cell.deaf = True
+    cell.run(0.3)
+    old = next(one for one in reversed(cell.sent) if isinstance(one, PrepareScene))
+    cell.session.answer(old, True, '')
+    reset = next(one for one in cell.session.tick(cell.now, cell.now)
+                 if isinstance(one, ResetScene))
+    assert cell.press('undo').done
+    assert cell.press('invalid', reason='reset_failed').done
+    cell.session.answer(reset, True, SCENE)
+    cell.run(0.1)
+    assert not cell.session.scene_ready
+
+
+def test_a_start_counts_what_was_said_since_the_last_look(cell: Cell) -> None:
+    """Nobody starts before the first look, nor after a stop that no tick has seen yet."""
+    assert not cell.press('start').done
+    cell.run()
+    cell.session.gate('estopped: pressed')
+    assert 'emergency stop' in cell.press('start').text
+    cell.session.gate('holding: no chunk')
+    cell.session.policy('sealed:none')
+    assert 'policy' in cell.press('start').text and cell.kinds('started') == []
+
+
+def test_a_stop_ends_whatever_runs(cell: Cell) -> None:
+    """A robot that was told to stop runs no trial, whichever the presser meant."""
+    cell.begin()
+    assert cell.press('stop', code='99').done and cell.phase() is Phase.JUDGE
+
+
+@pytest.mark.parametrize(('fault', 'reason'), [
+    ('token', 'policy_fault'), ('gate', 'robot_fault'), ('clock', 'robot_fault')])
+def test_who_is_started_anew_in_a_trial_ends_it(cell: Cell, fault: str, reason: str) -> None:
+    """At once, with a length that is no nonsense: the arm has not lost a trial by it."""
+    cell.begin()
+    if fault == 'token':
+        cell.session.policy('sealed:none')
+    elif fault == 'gate':
+        cell.session.gate('inactive')
+    else:
+        cell.now, steady = 3.0, cell.now
+        cell.session.tick(cell.now, steady + 0.1)
+        cell.session.tick(cell.now + 0.1, steady + 0.2)
+    cell.run(0.2)
+    ended = [data for kind, data in cell.events if kind == 'ended']
+    assert [one['reason'] for one in ended] == [reason]
+    assert cell.session.conductor.current.duration >= 0.0
+
+
+def test_a_session_that_stood_still_does_not_blame_the_policy(cell: Cell) -> None:
+    """Of what it did not hear while its process hung nobody is guilty: the time is up."""
+    cell.begin()
+    cell.now += cell.design.timeout
+    cell.run(0.2)
+    assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == ['timeout']
+
+
+def test_what_a_slow_detector_says_is_of_the_trial_it_means(cell: Cell) -> None:
+    """Not of the one that runs now, which it does not end; a silent one says nothing."""
+    cell.begin()
+    cell.session.detect('lid', '', False, ends=True)
+    assert cell.press('stop').done
+    cell.run(0.2)
+    cell.session.detect('lid', '1', True, ends=True)
+    cell.session.detect('slow', '1', False, ends=True)
+    first = cell.session.conductor.current
+    assert first.detected == {'lid': True, 'slow': False}
+    assert cell.press('success').done
+    cell.begin()
+    cell.session.detect('slow', '1', True, ends=True)
+    cell.run(0.2)
+    assert cell.phase() is Phase.RUNNING and first.detected['slow'] is True
+    assert cell.press('stop').done
+    cell.run(0.2)
+    assert cell.session.conductor.current.detected == {}
+
+
+def test_no_number_is_no_age(cell: Cell) -> None:
+    """A latency that JSON cannot write is left out."""
+    cell.begin()
+    for age in (0.1, float('nan'), float('inf'), 1e308, 1e308):
+        cell.session.age(age)
+    assert cell.session.measures.ages == [0.1]
+
+
+def test_a_later_session_does_not_measure_an_earlier_trial(cell: Cell) -> None:
+    """Undo after a new start of the node keeps what was measured when the trial ran."""
+    cell.begin()
+    assert cell.press('stop').done and cell.press('success').done
+    schedule = SealedSchedule(cell.design, bytes(32))
+    conductor = Conductor(cell.design, schedule, cell.append, lambda attempts: False)
+    conductor.resume(list(cell.events))
+    cell.session = StudySession(cell.design, conductor, lambda: conductor, True, True)
+    cell.session.detect('simulator', '', False, ends=True)
+    assert cell.press('undo').done
+    cell.run(0.3)
+    assert conductor.current.values['chunks'] == 1 and conductor.current.detected == {}
+
+
+def test_a_bag_that_comes_during_rehearsal_is_kept(cell: Cell) -> None:
+    """It takes a while to close; who rehearses meanwhile loses nothing."""
+    cell.begin()
+    assert cell.press('stop').done and cell.press('success').done
+    assert cell.press('rehearse', value=True).done
+    cell.session.measure('1', {'bag': {'uri': 'bags/1'}})
+    assert Course.of(cell.events).attempts[0].values['bag'] == {'uri': 'bags/1'}

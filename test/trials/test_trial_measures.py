@@ -23,6 +23,14 @@ def test_clipped_commands_are_those_of_this_trial() -> None:
     assert found['clipped'] == 3 and found['latency']['median'] == 0.2
 
 
+def test_a_gate_that_is_started_anew_counts_on() -> None:
+    """It begins at zero again; what it altered before stays counted."""
+    measures = TrialMeasures()
+    for total in (41, 44, 1, 2):
+        measures.count_clipped(total)
+    assert measures.to_dict()['clipped'] == 5
+
+
 def test_summary_of_latencies() -> None:
     """Count, mean, median, 95th percentile and worst, in seconds."""
     found = summary([0.1] * 95 + [0.9] * 5)

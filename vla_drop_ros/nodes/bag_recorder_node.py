@@ -123,7 +123,7 @@ class BagRecorderNode(Node):
             state = json.loads(message.data)
             runs = state['phase'] == 'running' and not state.get('rehearsal')
             running = str(state['code']) if runs else ''
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             self.get_logger().warning(f'{STATE}: no state of a trial: {error}',
                                       throttle_duration_sec=1.0)
             return

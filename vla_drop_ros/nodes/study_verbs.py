@@ -4,6 +4,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 import json
+import re
 from typing import Any
 
 from rclpy.node import Node
@@ -18,6 +19,7 @@ from vla_drop_ros.trials.design import Design
 
 PLAIN = ('start', 'stop', 'success', 'failure', 'undo', 'finish', 'rehearse', 'reset')
 FIELDS = {'verb', 'code', 'stage', 'reason', 'note', 'who', 'source'}
+ROS_NAME = re.compile(r'(?!.*__)[a-z]+(/[A-Za-z_][A-Za-z0-9_]*)?')
 Press = Callable[[Verb], Reply]
 Detect = Callable[[str, str, bool], None]
 
@@ -37,7 +39,7 @@ def offer_services(node: Node, design: Design, press: Press) -> None:
     verbs |= {f'invalid/{reason}': Verb('invalid', 'service', reason=reason)
               for reason in design.invalid_reasons}
     verbs |= {f'partial/{stage.id}': Verb('partial', 'service', stage=stage.id)
-              for stage in design.rubric if '-' not in stage.id}  # no letter of a ROS name
+              for stage in design.rubric}
 
     def answer(verb: Verb, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         reply = press(verb)
@@ -45,7 +47,9 @@ def offer_services(node: Node, design: Design, press: Press) -> None:
         return response
 
     for name, verb in verbs.items():
-        node.create_service(Trigger, f'~/{name.replace("-", "_")}', partial(answer, verb))
+        name = name.replace('-', '_')
+        if ROS_NAME.fullmatch(name):  # the others can be said on the topic
+            node.create_service(Trigger, f'~/{name}', partial(answer, verb))
 
 
 def verb_of(text: str, source: str) -> Verb:
@@ -66,14 +70,19 @@ def verb_of(text: str, source: str) -> Verb:
                     reason=rest if name != 'partial' else '')
     try:
         data = json.loads(text[:10_000])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrialError(f'{text[:60]!r} is no verb: {error}') from error
     strange = sorted(set(data) - FIELDS) if isinstance(data, dict) else ['no object']
-    if strange or not all(isinstance(value, str) for value in data.values()):
+    if strange or not all(_is_text(value) for value in data.values()):
         raise TrialError(f'{text[:60]!r}: {strange} unknown, or not text; valid fields: '
                          f'{sorted(FIELDS)}')
     words = {**data, 'source': source}
     return Verb(words.pop('verb', ''), **words)
+
+
+def _is_text(value: object) -> bool:
+    """Say whether it is text that a file can hold; half a surrogate is valid JSON."""
+    return isinstance(value, str) and value == value.encode(errors='ignore').decode()
 
 
 def hear_verbs(node: Node, press: Press, refuse: Callable[[str], None]) -> None:
@@ -116,7 +125,8 @@ def hear_detectors(node: Node, success_topic: str, detect: Detect,
             if not (isinstance(source, str) and source and isinstance(success, bool)
                     and isinstance(code, str)):
                 raise ValueError('source and code are text, success is true or false')
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            source.encode()  # half a surrogate is JSON, and no text
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             refuse(f'{message.data[:60]!r} is no detection: {error}')
             return
         detect(source[:40], code, success)

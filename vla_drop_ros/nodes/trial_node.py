@@ -153,8 +153,8 @@ class TrialNode(Node):
 
     def close(self) -> None:
         """Stop the policy, end a trial that runs, and close the log."""
+        self._errands.silence()  # first: the console may take seconds to close
         self._desk.close()
-        self._errands.silence()
         self.session.close()
         try:
             self._log.append('session_end', {'hostile': self._desk.hostile_requests})
@@ -178,8 +178,11 @@ class TrialNode(Node):
         self._go_on()
 
     def _go_on(self) -> None:
+        absent = self._errands.absent()
+        if not self.count_publishers(f'{GATE}/state'):
+            absent.append(GATE)
         self._errands.do(self.session.tick(
-            clock_seconds(self), self._steady.now().nanoseconds * 1e-9, self._errands.absent()))
+            clock_seconds(self), self._steady.now().nanoseconds * 1e-9, absent))
         self._publish_state()
 
     def _publish_state(self) -> None:
@@ -200,7 +203,7 @@ class TrialNode(Node):
         try:
             bag = json.loads(message.data)
             self.session.measure(str(bag.pop('code')), {'bag': bag})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             self._refuse(f'{message.data[:60]!r} is no report of a bag: {error}')
 
     def _refuse(self, why: str) -> None:

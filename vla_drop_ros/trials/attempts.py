@@ -82,8 +82,8 @@ class Attempt:
 
     @property
     def duration(self) -> float:
-        """Return from start to end, [s]; NaN while it runs."""
-        return self.ended - self.started
+        """Return from start to end, [s]; NaN while it runs, or where nobody saw its end."""
+        return self.ended - self.started if self.ended >= self.started else float('nan')
 
     def apply(self, kind: str, data: Mapping[str, Any]) -> None:
         """Take one event about this attempt."""

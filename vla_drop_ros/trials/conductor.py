@@ -223,7 +223,8 @@ class Conductor:
     def _wrong_detection(self, verb: Verb) -> str:
         if verb.code and not any(one.code == verb.code for one in self.attempts):
             return f'there is no trial {verb.code[:20]!r}'
-        return '' if self.phase in (Phase.RUNNING, Phase.JUDGE) else 'no trial is running'
+        running = verb.code or self.phase in (Phase.RUNNING, Phase.JUDGE)  # slow ones come late
+        return '' if running else 'no trial is running'
 
     def _wrong_guess(self, verb: Verb) -> str:
         if verb.reason not in GUESSES:

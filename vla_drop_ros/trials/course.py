@@ -37,6 +37,7 @@ class Course:
         self.attempts: list[Attempt] = []
         self.may_stop = False
         self.finished = ''
+        self._look = '', False  # trial after which it was looked, and what was allowed before
 
     @classmethod
     def of(cls, events: Iterable[tuple[str, Mapping[str, Any]]]) -> 'Course':
@@ -79,12 +80,16 @@ class Course:
             if not self.current.judged:
                 self.attempts.pop()  # the one that was only arranged; its code is given again
             self.current.undo()
+            if self._look[0] == self.current.code:
+                self.may_stop = self._look[1]  # what was seen then is no longer so
             self.phase, self.finished = Phase.JUDGE, ''
         elif kind in ABOUT_ATTEMPTS:
             self.find(str(data['code'])).apply(kind, data)
             self.phase = {'started': Phase.RUNNING, 'ended': Phase.JUDGE,
                           'judged': Phase.ARRANGE}.get(kind, self.phase)
         elif kind == 'look':
+            if self._look[0] != self.current.code:
+                self._look = self.current.code, self.may_stop
             self.may_stop = bool(data['may_stop'])
         elif kind == 'finished':
             self.phase, self.finished = Phase.FINISHED, str(data['reason'])

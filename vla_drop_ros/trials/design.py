@@ -203,6 +203,10 @@ def _contradictions(design: Design) -> list[str]:
                         ('rubric', [stage.id for stage in design.rubric])):
         if len(set(values)) != len(values):
             problems.append(f'{key}: {values} must have distinct names')
+    odd = [one.id for one in design.conditions if not one.id.isprintable() or '/' in one.id]
+    if odd:
+        problems.append(f'conditions: the ids {odd} cannot name the files of their pictures; '
+                        'leave / and control characters out')
     if len(design.arms) < 2:
         problems.append('arms: at least two are needed, the baseline first')
     stopping, conditions = design.stopping, len(design.conditions)
@@ -296,8 +300,12 @@ class _Reader:
     def simulation(self) -> dict[str, Any]:
         self.read.add('simulation')
         data = self._data.get('simulation', {})
-        if not isinstance(data, Mapping) or set(data) - {'variant', 'seed'}:
-            self.problems.append(f'simulation: {data!r} must be a mapping of variant and seed')
+        fits = (isinstance(data, Mapping) and not set(data) - {'variant', 'seed'}
+                and isinstance(data.get('variant', ''), str)
+                and type(data.get('seed', 0)) is int and 0 <= data.get('seed', 0) < 2**31)
+        if not fits:
+            self.problems.append(f'simulation: {data!r} must be a mapping of variant, a text, and '
+                                 'seed, a whole number from 0 to 2147483647')
             return {}
         return dict(data)
 

@@ -187,7 +187,8 @@ class TrialLog:
         event = Event(self._sequence, self._tip, wall, kind, dict(data))
         line = json.dumps({'sequence': event.sequence, 'previous': event.previous,
                            'wall': event.wall, 'kind': kind, 'data': event.data},
-                          ensure_ascii=False, allow_nan=False).encode()
+                          ensure_ascii=False, allow_nan=False).encode(
+                              errors='backslashreplace')  # half a surrogate, as JSON writes it
         before = os.fstat(self._file).st_size
         try:
             self._write_all(line + b'\n')

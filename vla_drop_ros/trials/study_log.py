@@ -31,10 +31,16 @@ def open_log(path: Path, study: LockedStudy, robot: str, rounds: tuple[int, int]
         tool_version: version of this package.
 
     Raises:
-        TrialError: another process writes it, it is damaged, or it is of another study, another
-            robot or other rounds.
+        TrialError: the study has no such rounds, another process writes it, it is damaged, or it
+            is of another study, another robot or other rounds.
 
     """
+    first, end, horizon = *rounds, study.design.rounds
+    if (end and first >= end) or (horizon and (first >= horizon or end > horizon)):
+        raise TrialError(f'first_round {first} and end_round {end} hold no rounds of this study'
+                         + (f', which has {horizon}' if horizon else '')
+                         + '; first_round counts from 0, end_round is the one after the last, 0 '
+                           'for the end of the study')
     log = TrialLog(path, resume=True)
     try:
         events = read_log(path).events

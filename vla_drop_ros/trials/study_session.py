@@ -8,8 +8,9 @@ instruction, before anything else: the robot holds even if the log cannot be wri
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import json
+import math
 from typing import Any
 
 from vla_drop_ros.errors import TrialError
@@ -26,6 +27,8 @@ from vla_drop_ros.trials.design import Design
 from vla_drop_ros.trials.trial_measures import TrialMeasures
 
 SEALED = 'sealed:'
+SIMULATOR = 'simulator'  # the detector that says all the time how things are
+JITTER = 0.5  # [s] by which a clock may be set back in a trial
 OPERATION = ('rehearse', 'reset')  # verbs that are about the machines, not about a trial
 
 
@@ -35,6 +38,7 @@ class Waits:
 
     Attributes:
         answer: for a service to answer.
+        reset: for a robot to arrange its scene.
         again: before asking again after a refusal.
         takeover: for a policy that agreed to take over; asked again, it would begin anew.
         first_chunk: for the first chunk after the start, steady.
@@ -44,6 +48,7 @@ class Waits:
     """
 
     answer: float = 20.0
+    reset: float = 120.0
     again: float = 2.0
     takeover: float = 5.0
     first_chunk: float = 15.0
@@ -90,14 +95,13 @@ class StudySession:
         self._ready: dict[str, str] = {}  # what is ready, and for which attempt
         self._not_before: dict[str, float] = {}
         self._policy = self._gate = ''
-        self._now = self._moved = self._heard = float('-inf')
-        self._steady = float('-inf')
+        self._now = self._moved = self._heard = self._steady = float('-inf')
+        self._absent: Sequence[str] = ('the rest of the graph',)  # until the first look
         self._ended: tuple[str, float] | None = None
-        self._measured: set[str] = set()
+        # What a session before this one has run is not measured again.
+        self._measured = {f'False {one.code} {one.started}' for one in conductor.attempts}
         self._said: dict[str, bool] = {}
         self._ready['silent'] = self._key()
-        if conductor.phase is Phase.JUDGE:
-            self._measured.add(self._trial())  # by a node that has ended
 
     @property
     def conductor(self) -> Conductor:
@@ -142,12 +146,13 @@ class StudySession:
 
     def age(self, seconds: float) -> None:
         """Take the age of the images behind a command, [s]."""
-        if self._conductor.phase is Phase.RUNNING and self.measures.chunks:
+        running = self._conductor.phase is Phase.RUNNING and self.measures.chunks
+        if running and abs(seconds) < 1e6:  # neither NaN nor what adds up to it
             self.measures.ages.append(seconds)
 
     def answer(self, command: Command, agreed: bool, text: str) -> None:
         """Take the answer to a command; one that nobody waits for any more is ignored."""
-        name = _kind(command)
+        name = _KINDS.get(type(command), '')
         pending = self._pending.get(name)
         if pending is None or pending[0] is not command:
             return
@@ -157,22 +162,24 @@ class StudySession:
             self._not_before[name] = self._steady + self._waits.again
         elif isinstance(command, PrepareScene):
             self._ask(ResetScene(), 'reset')
-        elif isinstance(command, ResetScene):
-            self.scene = _parsed(text)
-            self._ready['scene'] = self._key()
-            self.problem = ''
         else:
             self.problem = ''
-            self._not_before[name] = self._steady + self._waits.takeover
+            if isinstance(command, ResetScene):
+                self.scene, self._ready['scene'] = _parsed(text), self._key()
+            else:
+                self._not_before[name] = self._steady + self._waits.takeover
 
     def press(self, verb: Verb) -> Reply:
         """Do what somebody wants, or say why not."""
         if verb.name in OPERATION:
             return self._operate(verb)
-        if verb.name == 'start' and self._conductor.phase is Phase.ARRANGE and self.waiting:
-            return Reply(False, f'not yet: {self.waiting}')
+        if verb.name == 'start' and self._conductor.phase is Phase.ARRANGE:
+            self.waiting = self._missing(self._absent)  # what was said since the last tick counts
+            if self.waiting:
+                return Reply(False, f'not yet: {self.waiting}')
         if verb.name == 'stop':
             self._out.append(SendInstruction(''))  # first: the robot, then the log
+            verb = replace(verb, code='')  # a robot that was stopped runs no trial
         before = self._conductor.phase
         if before is Phase.JUDGE:
             self._write_measures()
@@ -187,6 +194,7 @@ class StudySession:
             self._begin()
         if reply.done and verb.name in ('undo', 'success', 'failure', 'partial', 'invalid'):
             self._ready.clear()
+            self._pending.clear()  # a reset that goes on is not the next trial's
             self._not_before.clear()
         return reply
 
@@ -200,11 +208,16 @@ class StudySession:
             ends: whether a success ends the trial.
 
         """
+        phase, current = self._conductor.phase, self._conductor.current.code
+        if code and code != current:
+            self._note_detection(source, code, success)  # of a trial that is over
+            return
         self._said[source] = success
-        if success and self._conductor.phase in (Phase.RUNNING, Phase.JUDGE):
-            self._note_detection(source, code)
-            if ends:
-                self._end('detector')
+        late = phase is Phase.JUDGE and source != SIMULATOR  # its scene may be reset by now
+        if late or (success and phase in (Phase.RUNNING, Phase.JUDGE)):
+            self._note_detection(source, current, success)
+        if success and ends:
+            self._end('detector')
 
     def tick(self, now: float, steady: float, absent: Sequence[str] = ()) -> list[Command]:
         """Decide, and return what to send.
@@ -217,7 +230,9 @@ class StudySession:
         """
         if now != self._now:
             self._now, self._moved = now, steady
-        self._steady = steady
+        if steady - self._steady > self._waits.again:
+            self._heard = steady  # it was this process that stood still, not the policy
+        self._steady, self._absent = steady, absent
         if self._conductor.phase is Phase.ARRANGE:
             self._arrange(absent)
         elif self._conductor.phase is Phase.RUNNING:
@@ -229,7 +244,7 @@ class StudySession:
 
     def measure(self, code: str, values: Mapping[str, Any]) -> None:
         """Log what others measured of a trial: its bag, its picture."""
-        if not self.rehearsing and any(one.code == code for one in self._real.attempts):
+        if any(one.code == code and math.isfinite(one.started) for one in self._real.attempts):
             self._guarded(lambda: self._real.measure(code, values))
 
     def close(self) -> None:
@@ -249,12 +264,16 @@ class StudySession:
         if self._ready.get('silent') != self._key():
             self._ready['silent'] = self._key()
             self._out.append(SendInstruction(''))
-        if not absent:
+        if absent:
+            self._pending.clear()  # who has gone does not answer,
+            self._policy = ''  # and knows no token when it comes back
+        else:
             token = SEALED + self._conductor.token()
             if not self.policy_ready:
                 self._ask(UseToken(token), 'policy')
-            if not self.scene_ready and 'reset' not in self._pending:
-                self._ask(self._preparation(), 'prepare')
+            if not self.scene_ready and not self._awaited('reset'):
+                wanted = self._preparation()
+                self._ask(wanted, _KINDS[type(wanted)])
         self.waiting = self._missing(absent)
 
     def _missing(self, absent: Sequence[str]) -> str:
@@ -281,20 +300,22 @@ class StudySession:
 
     def _ask(self, command: Command, name: str) -> None:
         """Send a command, unless the last of its kind is not answered yet."""
-        since = self._pending.get(name, (None, float('-inf')))[1]
-        if self._steady - since < self._waits.answer or (
-                self._steady < self._not_before.get(name, float('-inf'))):
+        if self._awaited(name) or self._steady < self._not_before.get(name, float('-inf')):
             return
         if name in self._pending:
-            self.problem = f'{_WHO[name]} did not answer within {self._waits.answer:.0f} s'
+            self.problem = f'{_WHO[name]} did not answer in time'
         self._pending[name] = command, self._steady
         self._out.append(command)
+
+    def _awaited(self, name: str) -> bool:
+        wait = self._waits.reset if name == 'reset' else self._waits.answer
+        return name in self._pending and self._steady - self._pending[name][1] < wait
 
     def _begin(self) -> None:
         text = str(self.scene.get('instruction') or self._conductor.condition.instruction)
         self.measures = TrialMeasures(instruction=text)
         self._ended = None
-        self._said = {source: False for source, success in self._said.items() if not success}
+        self._said = {SIMULATOR: False} if self._said.get(SIMULATOR) is False else {}
         self._heard = self._moved = self._steady
         self._out.append(SendInstruction(text))
 
@@ -305,8 +326,12 @@ class StudySession:
             self._end(*self._ended)  # the log could not be written before
         elif self.estopped:
             self._end('safety_stop')
-        elif self._steady - self._moved > waits.stall:
+        elif self._now < self._conductor.current.started - JITTER:
+            self._end('robot_fault', self._conductor.current.started)  # its clock began anew
+        elif self._steady - self._moved > waits.stall or 'inactive' in self._gate:
             self._end('robot_fault')
+        elif not self.policy_ready:
+            self._end('policy_fault')  # it was started anew, or somebody set another token
         elif silent > (waits.silence if measures.chunks else waits.first_chunk):
             self._end('policy_fault')
         elif self._now - self._conductor.current.started >= self._design.timeout:
@@ -325,17 +350,17 @@ class StudySession:
 
     def _write_measures(self) -> None:
         """Log what was measured and detected, once a trial."""
-        current, key = self._conductor.current, self._trial()
-        if key in self._measured:
-            return
-        if self._guarded(lambda: self._conductor.measure(current.code, self.measures.to_dict())):
+        code, key = self._conductor.current.code, self._trial()
+        if key not in self._measured and self._guarded(
+                lambda: self._conductor.measure(code, self.measures.to_dict())):
             self._measured.add(key)
-            for source in self._said:
-                self._note_detection(source, current.code)
+            for source, said in self._said.items():
+                self._note_detection(source, code, said)
 
-    def _note_detection(self, source: str, code: str) -> None:
-        said = self._said[source]
-        if self._conductor.current.detected.get(source) != said:
+    def _note_detection(self, source: str, code: str, said: bool) -> None:
+        meant = [one for one in self._conductor.attempts
+                 if one.code == code and one.started == one.started]
+        if meant and meant[0].detected.get(source) != said:
             self._guarded(lambda: self._conductor.take(
                 Verb('detect', source, code=code, value=said), self._now))
 
@@ -363,17 +388,13 @@ class StudySession:
                      'the study goes on: every trial counts')
 
 
-def _kind(command: Command) -> str:
-    return {UseToken: 'policy', PrepareScene: 'prepare', ResetScene: 'reset'}.get(
-        type(command), '')
-
-
 def _parsed(text: str) -> dict[str, Any]:
     try:
         scene = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return scene if isinstance(scene, dict) else {}
 
 
+_KINDS = {UseToken: 'policy', PrepareScene: 'prepare', ResetScene: 'reset'}
 _WHO = {'policy': 'the policy node', 'prepare': 'the robot', 'reset': 'the robot'}

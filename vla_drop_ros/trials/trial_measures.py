@@ -33,6 +33,8 @@ class TrialMeasures:
         """Take how many commands the gate has altered in all."""
         if self.clipped is None:
             self.clipped = total
+        elif self.clipped_now is not None and total < self.clipped_now:
+            self.clipped -= self.clipped_now  # the gate was started anew, from zero
         self.clipped_now = total
 
     def to_dict(self) -> dict[str, Any]:
