@@ -99,6 +99,8 @@ class Bench:
         self.pose = self.node.create_publisher(PoseStamped, 'ee_pose', STATE)
         self.joints = self.node.create_publisher(JointState, 'joint_states', STATE)
         self.instruction = self.node.create_publisher(String, 'instruction', LATCHED)
+        self.beats = self.node.create_publisher(Header, 'trial_node/heartbeat', COMMAND)
+        self.conducted = True  # a trial node lives; heard with the parameter study only
         self.node.create_timer(0.05, self.report)
         if start:
             assert self.policy.start()
@@ -116,6 +118,8 @@ class Bench:
     def report(self) -> None:
         """Publish what the robot sees now."""
         now = self.node.get_clock().now().nanoseconds * 1e-9
+        if self.conducted:
+            self.beats.publish(header(now, ''))
         self.pose.publish(pose_message(now, 'base_link', np.array([0.5, 0.1, 0.3]),
                                        np.array([0.0, 0.0, 0.0, 1.0])))
         self.joints.publish(JointState(header=header(now, ''), name=['finger_joint1'],

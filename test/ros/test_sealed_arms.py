@@ -101,6 +101,20 @@ def test_the_dead_man_is_fed_through_a_switch(run: Callable[..., Any], study: An
     assert len(gaps) > 20 and max(gaps) < 0.5
 
 
+def test_nobody_acts_while_nobody_conducts(run: Callable[..., Any], study: Any) -> None:
+    """A trial node that hangs stops the robot: its timeout and its buttons are gone too."""
+    bench = run(instruction='go', replan_period=0.1)
+    assert bench.policy.start()
+    assert ask(bench, study.slots(1)[0][1]).successful
+    bench.until(lambda: len(bench.moves) > 2)
+    bench.conducted = False
+    bench.until(lambda: not bench.chunks[-1].points)
+    assert 'sign of life of trial_node' in ' '.join(bench.policy._replanner.problems)
+    bench.until(lambda: bench.silence > 0.5)  # the gate's dead-man is not fed either
+    bench.conducted, count = True, len(bench.moves)
+    bench.until(lambda: len(bench.moves) > count)
+
+
 def test_the_same_token_again_begins_again(run: Callable[..., Any], study: Any) -> None:
     """The trial node asks again after a doubt; the steps are those of any other token."""
     bench = run()

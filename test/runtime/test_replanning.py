@@ -158,3 +158,17 @@ def test_a_clock_set_back_is_no_reason_to_wait() -> None:
     assert bench.run(0.5)
     bench.now = 1.0
     assert bench.run(0.5)
+
+
+def test_nothing_is_asked_while_nobody_may_be_obeyed() -> None:
+    """Who watches stops the robot once, says why, and lets it go on with a new episode."""
+    bench, fault = Bench(), ['']
+    bench.replanner = Replanner(bench.sync, 0.0, lambda now: fault[0])
+    bench.replanner.instruct('go')
+    assert bench.run(1.0)
+    fault[0] = 'sign of life of trial_node too old'
+    breaks = [bench.replanner.breaks(bench.now, ('front',), ('ee.x',)) for _ in range(3)]
+    assert breaks == [True, False, False] and bench.replanner.problems[0] == fault[0]
+    assert bench.run(1.0) == []
+    fault[0] = ''
+    assert bench.run(1.0) and not bench.replanner.problems

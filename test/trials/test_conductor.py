@@ -231,3 +231,24 @@ def test_a_crash_at_any_event_goes_on_at_the_same_slot(design: Design) -> None:
         twice = study.make()
         twice.resume(list(study.events))
         assert state(twice) == state(again)
+
+
+def test_nobody_who_has_seen_the_arms_judges_again(design: Design) -> None:
+    """After the end and the opening an undo is refused, also by a node that comes back."""
+    study = Study(design, stops_after=6)
+    for _ in range(6):
+        study.trial()
+    assert study.press('finish')
+    study.events.append(('unblinded', {'who': 'ann', 'ended': True}))
+    study.conductor = study.make()
+    study.conductor.resume(study.events)
+    reply = study.conductor.take(Verb('undo', 'web'), 1.0)
+    assert not reply.done and 'relabel' in reply.text
+
+
+def test_a_button_that_hangs_fills_no_disk(study: Study) -> None:
+    """Refusals are logged up to a number, and counted beyond."""
+    for _ in range(1000):
+        assert not study.press('success')
+    assert study.conductor.refusals == 1000
+    assert sum(kind == 'refused' for kind, _ in study.events) == 300

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state of a study is a function of its events."""
 
+from typing import Any
+
 import pytest
 
 from vla_drop_ros.errors import TrialError
@@ -67,3 +69,11 @@ def test_unknown_events_say_nothing_and_strange_codes_are_refused() -> None:
     assert Course.of([ISSUED, ('weather', {'rain': True})]).phase is Phase.ARRANGE
     with pytest.raises(TrialError, match="trial '7'"):
         Course.of([ISSUED, ('started', {'code': '7', 'stamp': 0.0, 'source': ''})])
+
+
+def test_it_is_remembered_who_has_seen_the_arms() -> None:
+    """Opened after the end; before it the study goes on, and the report names the deviation."""
+    whole: list[tuple[str, Any]] = [ISSUED, STARTED, ENDED, JUDGED, (
+        'finished', {'reason': 'all'})]
+    assert Course.of([*whole, ('unblinded', {'who': 'ann', 'ended': True})]).opened
+    assert not Course.of([ISSUED, STARTED, ENDED, ('unblinded', {'who': 'ann'})]).opened

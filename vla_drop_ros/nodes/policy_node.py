@@ -19,13 +19,13 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.errors import CheckpointError
+from vla_drop_ros.nodes import policy_streams as streams
 from vla_drop_ros.nodes.checkpoint_parameter import CheckpointParameter
 from vla_drop_ros.nodes.managed_node import ManagedNode
 from vla_drop_ros.nodes.messages import clock_seconds, header, pause_message, timed_message
 from vla_drop_ros.nodes.parameters import declare
 from vla_drop_ros.nodes.policy_report import PolicyReport
 from vla_drop_ros.nodes.policy_settings import Check, PolicyParameters
-from vla_drop_ros.nodes.policy_streams import hear_instructions, robot_inputs, robot_streams
 from vla_drop_ros.nodes.policy_supply import Load, PolicySupply
 from vla_drop_ros.nodes.process import run_node
 from vla_drop_ros.nodes.qos import COMMAND, LATCHED, STATUS
@@ -67,9 +67,10 @@ class PolicyNode(ManagedNode):
             self._active_checkpoint.publish(String(data=NONE))
         needed = bool(path) or not blinded
         self._execution = Execution(self.parameters.execution, contract)
-        self._inputs = robot_inputs(contract)
+        self._inputs = streams.robot_inputs(contract)
         self._life = SignOfLife()
-        self._replanner = Replanner(self._inputs.sync, self.parameters.replan_period)
+        watched = (streams.watch_trials(self),) if blinded else ()
+        self._replanner = Replanner(self._inputs.sync, self.parameters.replan_period, *watched)
         if self.parameters.instruction:
             self._replanner.instruct(self.parameters.instruction)
         self._load_ended.clear()
@@ -77,11 +78,11 @@ class PolicyNode(ManagedNode):
         if needed:
             self._worker.request_load(path)
             self.get_logger().info(f'loading checkpoint {path!r}')
-        for message, topic, callback, qos in robot_streams(
+        for message, topic, callback, qos in streams.robot_streams(
                 contract, self._inputs, self._execution):
             self.own(self.destroy_subscription,
                      self.create_subscription(message, topic, callback, qos))
-        hear_instructions(self, self._on_instruction)
+        streams.hear_instructions(self, self._on_instruction)
         self._chunks = self.own_lifecycle_publisher(JointTrajectory, '~/action_chunk', COMMAND)
         self._heartbeats = self.own_lifecycle_publisher(Header, '~/heartbeat', COMMAND)
         if not blinded:  # speed tells the arm

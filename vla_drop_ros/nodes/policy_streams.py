@@ -10,16 +10,19 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image, JointState
-from std_msgs.msg import Float64, String
+from std_msgs.msg import Float64, Header, String
 
 from vla_drop_ros.nodes.bridge import working_bridge
 from vla_drop_ros.nodes.managed_node import ManagedNode
-from vla_drop_ros.nodes.qos import IMAGE, LATCHED, STATE, STATUS
+from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATE, STATUS
 from vla_drop_ros.robot_contract import RobotContract
 from vla_drop_ros.runtime.execution import Execution
 from vla_drop_ros.runtime.robot_inputs import RobotInputs
+from vla_drop_ros.runtime.robot_inputs import seconds as stamp_seconds
+from vla_drop_ros.runtime.watchdog import stream_fault
 
 Stream = tuple[type, str, Callable[..., None], QoSProfile]
+TRIALS_SILENT = 1.0  # [s] after which nobody conducts the trial any more
 INSTRUCTIONS_KEPT = 64  # [messages] whose second copy may still come
 TRANSPORTS = {'raw': Image, 'compressed': CompressedImage}
 
@@ -43,6 +46,22 @@ def robot_streams(contract: RobotContract, inputs: RobotInputs,
         streams.append((Float64, 'command_gate/capture_to_command',
                         lambda message: execution.add_delay(message.data), STATUS))
     return streams
+
+
+def watch_trials(node: ManagedNode) -> Callable[[float], str]:
+    """Listen to the trial node; return what tells why its trial must not go on at a time [s].
+
+    Its timeout, its stop button and its emergency stop are no more when it hangs.
+    """
+    newest: list[float] = []
+
+    def hear(message: Header) -> None:
+        newest[:] = [stamp_seconds(message.stamp)]
+
+    node.own(node.destroy_subscription,
+             node.create_subscription(Header, 'trial_node/heartbeat', hear, COMMAND))
+    return lambda now: stream_fault('sign of life of trial_node', newest[0] if newest else None,
+                                    now, TRIALS_SILENT) or ''
 
 
 class Once:

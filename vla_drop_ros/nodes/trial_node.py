@@ -11,14 +11,14 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Joy
-from std_msgs.msg import Float64, String, UInt64
+from std_msgs.msg import Float64, Header, String, UInt64
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros import __version__
 from vla_drop_ros.console.qr_code import qr_code
 from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.errors import TrialError
-from vla_drop_ros.nodes.messages import clock_seconds
+from vla_drop_ros.nodes.messages import clock_seconds, header
 from vla_drop_ros.nodes.parameters import declare, parameter
 from vla_drop_ros.nodes.policy_streams import TRANSPORTS
 from vla_drop_ros.nodes.process import run_node
@@ -115,6 +115,7 @@ class TrialNode(Node):
         self._errands = StudyErrands(self, POLICY, wanted.scene_parameters, wanted.reset_service,
                                      session.answer)
         self._state = self.create_publisher(String, '~/state', LATCHED)
+        self._beats = self.create_publisher(Header, '~/heartbeat', COMMAND)
         self._desk = StudyDesk(session, folder, self._log.append)
         camera = self._contract.cameras[wanted.camera or next(iter(self._contract.cameras))]
         for kind, topic, callback, qos in (
@@ -157,7 +158,9 @@ class TrialNode(Node):
         self._desk.close()
         self.session.close()
         try:
-            self._log.append('session_end', {'hostile': self._desk.hostile_requests})
+            self._log.append('session_end', {
+                'hostile': self._desk.hostile_requests,
+                'refused': self.session.conductor.refusals})
         except TrialError as error:
             self.get_logger().error(str(error))
         self._log.close()
@@ -176,6 +179,7 @@ class TrialNode(Node):
         except TrialError as error:  # the log is full: people see it, the trials wait
             self.session.problem = str(error)
         self._go_on()
+        self._beats.publish(header(clock_seconds(self), ''))  # the policy stops without it
 
     def _go_on(self) -> None:
         absent = self._errands.absent()

@@ -87,7 +87,7 @@ def unblind(record: StudyRecord, who: str, early: bool = False) -> StudyRecord:
 
     Raises:
         TrialError: the study goes on and ``early`` is not said; the secret is not this study's;
-            a token is not the schedule's.
+            a token is not the schedule's; a trial node still writes the log.
 
     """
     if not record.ended and not early:
@@ -115,5 +115,8 @@ def _write_down(log: StudyLog, who: str, ended: bool) -> str:
         with TrialLog(log.source, resume=True) as writer:
             event = writer.append(UNBLINDED, {'who': who, 'ended': ended})
     except TrialError as error:
+        if 'another process' in str(error):  # it could still take verdicts back
+            raise TrialError(f'{log.source} is being written: stop the trial node first, so that '
+                             'nobody judges any more who has seen the arms') from error
         return f'the opening is not in the log: {error}'
     return f'the opening is in the log, {event.wall}'

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """When the policy is asked for the next chunk, and why not."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -41,9 +41,15 @@ class Request(Generic[Payload]):
 class Replanner(Generic[Payload]):
     """Turns the newest observation and instruction into requests, one every replan period."""
 
-    def __init__(self, sync: ObservationSync[Payload], period: float) -> None:
-        """Ask every ``period`` seconds of capture time; 0: after the executed steps of a chunk."""
+    def __init__(self, sync: ObservationSync[Payload], period: float,
+                 watch: Callable[[float], str] = lambda now: '') -> None:
+        """Ask every ``period`` seconds of capture time; 0: after the executed steps of a chunk.
+
+        ``watch`` returns why nobody may be obeyed at a time [s], or ''.
+        """
         self.problems: tuple[str, ...] = ()
+        self._watch = watch
+        self._unwatched = False
         self.episode = 0
         self._sync = sync
         self._period = period
@@ -95,8 +101,11 @@ class Replanner(Generic[Payload]):
     def observe(self, now: float, cameras: Iterable[str],
                 state_names: Iterable[str]) -> Snapshot[Payload] | None:
         """Return what a policy with these inputs would see at ``now`` [s]; note the problems."""
-        snapshot, self.problems = self._sync.join(now, cameras, reads_joints(state_names))
-        return snapshot
+        snapshot, problems = self._sync.join(now, cameras, reads_joints(state_names))
+        fault = self._watch(now)
+        self._unwatched = bool(fault)
+        self.problems = (fault, *problems) if fault else problems
+        return None if fault else snapshot
 
     def breaks(self, now: float, cameras: Iterable[str], state_names: Iterable[str]) -> bool:
         """Look at the streams; say whether the robot must pause now because one has just broken.
@@ -105,7 +114,7 @@ class Replanner(Generic[Payload]):
         as soon as the streams are back.
         """
         self.observe(now, cameras, state_names)
-        before, self._broken = self._broken, self._sync.broken
+        before, self._broken = self._broken, self._sync.broken or self._unwatched
         if not self._instruction or before or not self._broken:
             return False
         self.restart()

@@ -20,6 +20,7 @@ from vla_drop_ros.trials.sealed_schedule import complete_rounds, SealedSchedule
 
 VERBS = ('start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish', 'detect',
          'guess')
+REFUSALS_KEPT = 300  # of a session in the log; more are only counted
 GUESSES = ('baseline', 'pruned', 'unsure')
 Append = Callable[[str, Mapping[str, Any]], object]
 MayStop = Callable[[list[Attempt]], bool]
@@ -65,6 +66,7 @@ class Conductor:
 
     Attributes:
         course: the study so far.
+        refusals: verbs that were refused in this session.
 
     """
 
@@ -82,6 +84,7 @@ class Conductor:
 
         """
         self.course = Course()
+        self.refusals = 0
         self._design = design
         self._schedule = schedule
         self._append = append
@@ -150,8 +153,10 @@ class Conductor:
             return Reply(False, 'the next trial could not be issued before; now it is, arrange it')
         refusal = self._refusal(verb)
         if refusal:
-            self._append('refused', {'verb': verb.name[:40], 'why': refusal,
-                                     'source': verb.source, 'who': verb.who})
+            self.refusals += 1
+            if self.refusals <= REFUSALS_KEPT:  # a button that hangs fills no disk
+                self._append('refused', {'verb': verb.name[:40], 'why': refusal,
+                                         'source': verb.source, 'who': verb.who})
             return Reply(False, refusal)
         code = verb.code or self.current.code
         if verb.name == 'detect':
@@ -212,6 +217,8 @@ class Conductor:
         meant = self.course.undoable if verb.name == 'undo' else self.current
         if meant is None:
             return 'there is no verdict to take back before the next start'
+        if verb.name == 'undo' and self.course.opened:
+            return 'the arms have been opened: correct it by vla_drop trials relabel'
         if verb.code and verb.code != meant.code:
             return f'this was meant for trial {verb.code[:20]}, which is not the current one'
         if verb.name != 'undo' and self.phase is not allowed:

@@ -28,6 +28,7 @@ class Course:
         attempts: every attempt so far, the current one last.
         may_stop: whether the stopping rule allowed to end at the last complete round.
         finished: why the study ended; '' while it goes on.
+        opened: whether somebody has seen the arms since it ended.
 
     """
 
@@ -37,6 +38,7 @@ class Course:
         self.attempts: list[Attempt] = []
         self.may_stop = False
         self.finished = ''
+        self.opened = False
         self._look = '', False  # trial after which it was looked, and what was allowed before
 
     @classmethod
@@ -91,5 +93,7 @@ class Course:
             if self._look[0] != self.current.code:
                 self._look = self.current.code, self.may_stop
             self.may_stop = bool(data['may_stop'])
+        elif kind == 'unblinded':
+            self.opened = self.phase is Phase.FINISHED
         elif kind == 'finished':
             self.phase, self.finished = Phase.FINISHED, str(data['reason'])
