@@ -27,7 +27,7 @@ pytestmark = pytest.mark.ros
 
 BEHAVIOUR = ('/policy_node/action_chunk', '/policy_node/heartbeat',
              '/command_gate/capture_to_command', '/command_gate/commands_altered',
-             '/command_gate/requested', '/servo_node/', '/gripper')
+             '/command_gate/requested', '/target_pose', '/servo_node/', '/gripper')
 Row = dict[str, float]
 TRIALS, RUNNING, PERMUTATIONS, LEVEL = 24, 0.4, 20_000, 0.01
 
