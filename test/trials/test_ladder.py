@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.evidence import Terms
-from vla_drop_ros.trials.ladder import climb, e_holm, fixed_sequence, holm
+from vla_drop_ros.trials.ladder import climb, fixed_sequence, holm
 from vla_drop_ros.trials.pairs import Pair
 from vla_drop_ros.trials.statistics import tango_z
 
@@ -33,12 +33,6 @@ def test_holm_agrees_with_statsmodels(seed: int) -> None:
     values = np.random.default_rng(seed).choice([0.001, 0.01, 0.012, 0.02, 0.04, 0.5], 6)
     expected = multipletests(values, alpha=0.05, method='holm')[0]
     assert holm(list(values), 0.05) == list(expected)
-
-
-def test_e_holm_is_holm_of_the_inverse() -> None:
-    """With K hypotheses the largest e-value must reach K / alpha, the next (K - 1) / alpha."""
-    assert e_holm([np.log(61), np.log(41), np.log(19)], 0.05) == [True, True, False]
-    assert e_holm([np.log(59), np.log(58), np.log(57)], 0.05) == [False, False, False]
 
 
 def test_fixed_sequence_ends_at_the_first_failure() -> None:

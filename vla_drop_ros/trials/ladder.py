@@ -83,11 +83,6 @@ def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
     return found
 
 
-def e_holm(log_e_values: Sequence[float], alpha: float) -> list[bool]:
-    """Return which nulls the same step-down rejects, from logarithms of e-values, at any time."""
-    return holm([float(np.exp(-value)) for value in log_e_values], alpha)
-
-
 def climb(pairs: Mapping[str, Iterable[Pair]], terms: Terms | Design,
           method: str = 'fixed_sequence', stored: Boundaries | None = None,
           step: Callable[[float], None] | None = None) -> Ladder:

@@ -95,14 +95,11 @@ class ReferencePictures:
             attempts: every attempt so far, the current one last.
 
         """
-        found = self._folder / REFERENCES / f'{condition}.jpg'
-        paths = [found] if found.is_file() else []
-        paths += [self._folder / str(one.values['picture']['uri'])
-                  for one in reversed(attempts[:-1])
-                  if one.condition == condition and one.counts and one.values.get('picture')]
-        for path in paths[:1]:
-            try:
-                return path.read_bytes()
-            except OSError:
-                return None
-        return None
+        drawn = self._folder / REFERENCES / f'{condition}.jpg'
+        seen = (self._folder / str(one.values['picture']['uri']) for one in reversed(attempts[:-1])
+                if one.condition == condition and one.counts and one.values.get('picture'))
+        path = drawn if drawn.is_file() else next(seen, None)
+        try:
+            return path.read_bytes() if path else None
+        except OSError:
+            return None

@@ -21,7 +21,6 @@ from vla_drop_ros.trials.unpaired import (
     Arm,
     boschloo,
     mantel_haenszel,
-    Stratified,
     unpaired_score,
 )
 from vla_drop_ros.trials.verdict import Verdict
@@ -95,11 +94,6 @@ def strata_of(outcomes: Sequence[Outcome], baseline: str, candidate: str
     found = {task: (count(task, candidate), count(task, baseline))
              for task in sorted({one.task for one in valid})}
     return {task: arms for task, arms in found.items() if arms[0][1] and arms[1][1]}
-
-
-def by_task(outcomes: Sequence[Outcome], baseline: str, candidate: str) -> Stratified:
-    """Return Mantel-Haenszel's odds ratio over tasks; see ``unpaired``."""
-    return mantel_haenszel(strata_of(outcomes, baseline, candidate))
 
 
 def _one_look(name: str, pairs: Sequence[Pair], terms: Terms, note: str) -> Row:

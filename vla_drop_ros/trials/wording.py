@@ -20,9 +20,6 @@ MEANING = {
     Word.CONTRADICTORY: 'The data say two things that exclude each other: the pairs were not '
                         'alike over the study (did the robot, the light or the operator change?).',
 }
-RULE = {'exact_paired': 'an exact boundary, one look after every round up to {horizon} pairs',
-        'anytime': 'a bet that may be settled after any round',
-        'fixed': 'one look, at {horizon} pairs'}
 
 
 def points(value: float, sign: bool = False) -> str:
@@ -46,16 +43,6 @@ def sentence(verdict: Verdict, baseline: str = 'the baseline',
             f'Over {counts.pairs} pairs it solved {counts.candidate}, {baseline} '
             f'{counts.baseline}: {points(interval.estimate, True)} points '
             f'[{points(interval.low, True)}, {points(interval.high, True)}].')
-
-
-def footing(verdict: Verdict) -> str:
-    """Return on what the verdict rests: error, rule, confidence and margin."""
-    terms = verdict.terms
-    kept = '' if math.isnan(verdict.retained) else (
-        f', which keeps {points(verdict.retained)} % of the observed success of the baseline')
-    return (f'Margin {points(terms.margin)} points, fixed before the first trial{kept}. '
-            f'Error {points(terms.alpha)} % in each direction, interval of '
-            f'{points(1 - 2 * terms.alpha)} %; {RULE[terms.rule].format(horizon=terms.horizon)}.')
 
 
 def could_not_have_seen(verdict: Verdict) -> str:
