@@ -27,7 +27,6 @@ from vla_drop_ros.nodes.bag_recorder_node import BagRecorderNode
 from vla_drop_ros.nodes.images import image_message
 from vla_drop_ros.nodes.messages import pose_message
 from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATUS
-from vla_drop_ros.preflight import private_domain
 from vla_drop_ros.resources import share_path
 
 pytestmark = pytest.mark.ros
@@ -125,13 +124,6 @@ class Bench:
         for node in (self.recorder, self.node):
             node.destroy_node()
         self.context.try_shutdown()
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _alone() -> Iterator[None]:
-    """Nobody else's state, commands or images are heard."""
-    with private_domain():
-        yield
 
 
 @pytest.fixture

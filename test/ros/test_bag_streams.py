@@ -16,7 +16,6 @@ from std_msgs.msg import Float64, String
 from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.nodes.bag_streams import BagStreams, recorded_topics
 from vla_drop_ros.nodes.qos import IMAGE, LATCHED, STATUS
-from vla_drop_ros.preflight import private_domain
 from vla_drop_ros.resources import share_path
 from vla_drop_ros.trials.bag_writer import Offer, Topic
 
@@ -69,13 +68,6 @@ class Bench:
         for node in (self.listener, self.node):
             node.destroy_node()
         self.context.try_shutdown()
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _alone() -> Iterator[None]:
-    """Nobody else's state, commands or images are heard."""
-    with private_domain():
-        yield
 
 
 @pytest.fixture(name='bench')
