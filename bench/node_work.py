@@ -18,6 +18,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
+from trajectory_msgs.msg import JointTrajectory
 
 from bench.child import Bench, Child
 from bench.inference import Inference, INSTRUCTION
@@ -71,7 +72,7 @@ class TimedNode(PolicyNode):
         self._bench = bench
         self._image_spans: dict[float, tuple[float, float]] = {}  # by stamp: begin and end
         self._tick_times: deque[float] = deque(maxlen=64)
-        self._infer_span = (0.0, 0.0)
+        self._infer_span, self._sent = (0.0, 0.0), 0.0
         settings = {'instruction': INSTRUCTION, 'threads': 1, **{
             name: bench.settings[name] for name in ('robot', 'checkpoint', 'replan_period')}}
         super().__init__(load=self._load_timed, overrides=[
@@ -88,6 +89,19 @@ class TimedNode(PolicyNode):
         return super().create_subscription(
             message, topic, timed if message is Image else callback, *args, **options)
 
+    def own_lifecycle_publisher(self, message: type, topic: str, qos: Any) -> Any:
+        """Note when a chunk is on its way: what the node does afterwards delays nobody."""
+        publisher = super().own_lifecycle_publisher(message, topic, qos)
+        if message is JointTrajectory:
+            publish = publisher.publish
+
+            def timed(chunk: Any) -> None:
+                publish(chunk)
+                self._sent = time.monotonic()
+
+            publisher.publish = timed
+        return publisher
+
     def create_timer(self, period: float, callback: Callable[[], None], **options: Any) -> Any:
         """Note when the timer of the control rate, which asks for chunks, begins."""
         def timed() -> None:
@@ -100,7 +114,7 @@ class TimedNode(PolicyNode):
     def on_chunk(self, chunk: ActionChunk, work: Request[Any]) -> None:
         """Publish, then tell where the time went."""
         super().on_chunk(chunk, work)
-        published = time.monotonic()
+        published = self._sent
         calls = [self._image_spans[stamp_of(message)] for message in work.snapshot.images.values()]
         (begin, end), (model_begin, model_end) = self._infer_span, self._timed_policy.passes[-1]
         tick = max(one for one in tuple(self._tick_times) if one < begin)

@@ -124,6 +124,19 @@ def test_newest_work_wins(bench: Bench) -> None:
     assert [bench.next(), bench.next()] == [('chunk', 'a', 1.0), ('chunk', 'a', 3.0)]
 
 
+def test_submit_waits_until_an_idle_thread_has_begun(
+        bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was submitted to an idle thread has begun, and a busy thread is not waited for."""
+    monkeypatch.setattr('vla_drop_ros.runtime.policy_worker.HAND_OVER', 100 * WAIT)
+    policy = bench.policies['a']
+    bench.until(lambda: bench.worker.is_idle)
+    policy.gate.clear()  # an inference that waits longer than WAIT fails
+    for stamp in (1.0, 2.0):
+        bench.worker.submit((stamp, 'go'))
+    policy.gate.set()
+    assert [bench.next(), bench.next()] == [('chunk', 'a', 1.0), ('chunk', 'a', 2.0)]
+
+
 def test_swap_happens_between_two_inferences(bench: Bench) -> None:
     """The running inference ends on the old policy, the next one runs on the new."""
     policy = bench.policies['a']

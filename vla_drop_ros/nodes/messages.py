@@ -82,9 +82,14 @@ def timed_message(chunk: TimedActions) -> JointTrajectory:
     """Return a chunk on the wire: point i holds action i, due ``times[i]`` after the stamp."""
     message = JointTrajectory(header=header(chunk.stamp, chunk.spec.frame),
                               joint_names=list(chunk.spec.names))
-    message.points = [
-        JointTrajectoryPoint(positions=action, time_from_start=duration_message(due))
-        for due, action in zip(chunk.times.tolist(), chunk.actions.tolist(), strict=True)]
+    points = []
+    for due, action in zip(chunk.times.tolist(), chunk.actions.tolist(), strict=True):
+        point = JointTrajectoryPoint(positions=action)
+        # The duration that it has: its constructor would make one even if it were given one.
+        total, span = round(due * NANOSECONDS), point.time_from_start
+        span.sec, span.nanosec = total // NANOSECONDS, total % NANOSECONDS
+        points.append(point)
+    message.points = points
     return message
 
 

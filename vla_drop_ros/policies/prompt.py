@@ -73,4 +73,4 @@ def pad_right(rows: Sequence[Sequence[int]], length: int, pad: int,
 
 def pixels(images: torch.Tensor | np.ndarray[Any, np.dtype[np.uint8]]) -> torch.Tensor:
     """Return RGB uint8 (..., H, W, 3) as float32 in [-1, 1], shape (..., 3, H, W)."""
-    return torch.as_tensor(images).movedim(-1, -3).to(torch.float32) / 127.5 - 1.0
+    return torch.as_tensor(images).movedim(-1, -3).to(torch.float32).div_(127.5).sub_(1.0)

@@ -231,10 +231,13 @@ class ObservationSync(Generic[Payload]):
 
     def _nearest_joints(self, stamp: float, tolerance: float) -> Mapping[str, float] | None:
         """Return the joints nearest to ``stamp``, None when they are further away [s]."""
-        if not self._joints:
-            return None
-        nearest, positions = min(self._joints, key=lambda entry: abs(entry[0] - stamp))
-        return positions if abs(nearest - stamp) <= tolerance else None
+        nearest: Mapping[str, float] | None = None
+        for one, positions in reversed(self._joints):
+            if abs(one - stamp) <= tolerance:
+                nearest, tolerance = positions, abs(one - stamp)
+            if one <= stamp:  # what came before is older still
+                break
+        return nearest
 
 
 def state_vector(snapshot: Snapshot[Payload], names: Sequence[str],

@@ -20,6 +20,9 @@ from vla_drop_ros.errors import ActionSpecMismatchError, VlaDropError
 from vla_drop_ros.runtime.cadence import Stages
 from vla_drop_ros.types import ActionChunk, ActionSpec, CameraSpec, Observation
 
+HAND_OVER = 0.002
+"""Longest wait of who submits until the work has begun, [s]."""
+
 Work = TypeVar('Work')
 Heard = TypeVar('Heard', contravariant=True)
 
@@ -125,10 +128,16 @@ class PolicyWorker(Generic[Work]):
             return self._path is None and self._next is None and not self._loading
 
     def submit(self, work: Work) -> None:
-        """Put work into the slot; work that has not begun is replaced."""
+        """Put work into the slot; work that has not begun is replaced.
+
+        Waits a moment for an idle thread to begin: it needs the interpreter, which an executor
+        would keep until it has looked at all its entities.
+        """
         with self._wake:
             self._work = (work, time.perf_counter())
             self._wake.notify_all()
+            if self._seated is not None and not self._busy:
+                self._wake.wait_for(lambda: self._work is None, HAND_OVER)
 
     def request_reset(self) -> None:
         """Let the policy forget the past before its next inference."""
@@ -166,6 +175,7 @@ class PolicyWorker(Generic[Work]):
                     upcoming, self._next = self._next, None
                     work, self._work = (None, self._work) if upcoming else (self._work, None)
                     self._busy = True
+                    self._wake.notify_all()
                 if upcoming is not None:
                     self._take_over(upcoming)
                 elif work is not None:
