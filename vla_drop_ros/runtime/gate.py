@@ -30,6 +30,7 @@ from vla_drop_ros.runtime.chunk_schedule import build_trajectory, ChunkSchedule,
 from vla_drop_ros.runtime.elsewhere import Elsewhere
 from vla_drop_ros.runtime.estop import EstopLatch
 from vla_drop_ros.runtime.latency import LatencyWindow
+from vla_drop_ros.runtime.pace import as_seen, Pace
 from vla_drop_ros.runtime.pose import Pose, PoseHistory
 from vla_drop_ros.runtime.safety_limits import Commanded, safety_limits
 from vla_drop_ros.runtime.watchdog import CLOCK_TOLERANCE, DeadMan, kind, stream_fault
@@ -136,7 +137,7 @@ class CommandGate:
         self._heartbeat: float | None = None
         self._timed_stamp: float | None = None
         self._last: Commanded | None = None
-        self._last_tick: float | None = None
+        self._pace = Pace(1.0 / contract.control_rate)
         self._hold: Pose | None = None
         self._elsewhere = Elsewhere(contract.limits)
         self._moving_since: float | None = None
@@ -149,7 +150,8 @@ class CommandGate:
         """Start from rest at ``now`` [s]: whatever was commanded or captured before is void."""
         self._active = True
         self._enabled = self._contract.interlock == 'none'
-        self._last = self._hold = self._last_tick = self._orientation = None
+        self._last = self._hold = self._orientation = None
+        self._pace.begin()
         self._moving_since = self._heartbeat = self._gripper = None
         self._oldest_stamp = self._newest_tick = now
         self._pause_reason, self._began_anew = '', False
@@ -321,10 +323,11 @@ class CommandGate:
     def _execute(self, target: Target, measured: Pose, now: float) -> Decision:
         if self._began_anew:
             self._last, self._began_anew = None, False
-        last, dt = self._last or Commanded.at_rest(measured), self._elapsed(now)
+        last, step = self._last or Commanded.at_rest(measured), self._pace.step(now)
         if not target.is_finite:  # a broken invariant: chunks and poses were checked on arrival
             return Decision(Mode.HOLDING, 'target is not finite', self._holding(now))
-        limited = self._limits.apply(target, last, measured, dt, self._ease(now))
+        limited = self._limits.apply(target, last, measured, step.span, self._ease(now),
+                                     step.growing)
         for cause in limited.causes:
             self.counters[f'limited by {cause}'] += 1
         self.counters['ticks executing'] += 1
@@ -336,9 +339,10 @@ class CommandGate:
         horizon = now - (self._poses.newest_stamp or now) + 2.0 / self._contract.control_rate
         command = Command(pose, self._limits.inward(linear, measured.position, horizon),
                           limited.command.angular, self._gripper)
-        self._last, self._last_tick, self._hold = limited.command, now, None
+        self._last, self._hold = as_seen(limited.command, step), None
+        self._pace.commanded(now)
         reason = ', '.join(f'limited by {cause}' for cause in limited.causes)
-        requested = self._unlimited(target, last.pose, dt) if limited.causes else None
+        requested = self._unlimited(target, last.pose, step.span) if limited.causes else None
         return Decision(Mode.EXECUTING, reason, command, requested, self._first_age(now))
 
     def _ease(self, now: float) -> float:
@@ -357,12 +361,6 @@ class CommandGate:
         return Command(target.pose, (target.pose.position - last.position) * rate,
                        rotation.between(last.quaternion, target.pose.quaternion) * rate,
                        target.gripper)
-
-    def _elapsed(self, now: float) -> float:
-        """Return seconds since the last tick, at most two periods: a late tick earns no jump."""
-        period = 1.0 / self._contract.control_rate
-        elapsed = period if self._last_tick is None else now - self._last_tick
-        return min(max(elapsed, 0.0), 2.0 * period)
 
     def _holding(self, now: float) -> Command | None:
         """Return the command that holds, and forget the chunk."""
@@ -385,7 +383,7 @@ class CommandGate:
                 pose, self._orientation = measured, None
         self._hold = pose
         self._last = Commanded.at_rest(pose) if pose else None
-        self._last_tick = now
+        self._pace.commanded(now)
         if pose is None:
             return None
         return Command(pose, np.zeros(len(pose.position)), np.zeros(3), self._gripper)

@@ -59,7 +59,7 @@ class SafetyLimits(Protocol):
     """Applies the limits of a robot contract to one target at a time; holds no state."""
 
     def apply(self, target: Target, last: Commanded, measured: Pose, dt: float,
-              ease: float = 1.0) -> Limited:
+              ease: float = 1.0, growing: float | None = None) -> Limited:
         """Return the nearest command that keeps every limit.
 
         Args:
@@ -68,6 +68,7 @@ class SafetyLimits(Protocol):
             measured: the newest measured pose.
             dt: seconds since the last command, >= 0.
             ease: share of the speed limit that is allowed now, > 0, <= 1.
+            growing: seconds for which the velocity may have grown, > 0; None: ``dt``.
 
         """
 
@@ -95,14 +96,15 @@ class CartesianSafety:
         self._lead_angle = limits.angular_velocity * limits.step / limits.linear_velocity
 
     def apply(self, target: Target, last: Commanded, measured: Pose, dt: float,
-              ease: float = 1.0) -> Limited:
+              ease: float = 1.0, growing: float | None = None) -> Limited:
         """Return the nearest command that keeps every limit (``SafetyLimits.apply``)."""
         causes: list[str] = []
         gripper = _grip(target.gripper, self._gripper_width, causes)
         if dt <= 0:
             return Limited(Commanded.at_rest(last.pose), gripper, tuple(causes))
-        linear = self._move(target.pose.position, last, measured.position, dt, ease, causes)
-        angular = self._turn(target.pose.quaternion, last, measured.quaternion, dt, ease, causes)
+        time = dt, dt if growing is None else growing, ease
+        linear = self._move(target.pose.position, last, measured.position, time, causes)
+        angular = self._turn(target.pose.quaternion, last, measured.quaternion, time, causes)
         quaternion = last.pose.quaternion
         if angular.any():
             quaternion = rotation.multiply(rotation.from_vector(angular * dt), quaternion)
@@ -113,10 +115,10 @@ class CartesianSafety:
         """Return a velocity [m/s] without what would leave the box within ``horizon`` [s]."""
         return _inward(velocity, measured, self._low, self._high, horizon)
 
-    def _move(self, wanted: FloatArray, last: Commanded, measured: FloatArray, dt: float,
-              ease: float, causes: list[str]) -> FloatArray:
+    def _move(self, wanted: FloatArray, last: Commanded, measured: FloatArray,
+              time: tuple[float, float, float], causes: list[str]) -> FloatArray:
         """Return the velocity of the next command, [m/s]."""
-        limits, start = self._limits, last.pose.position
+        limits, start, (dt, growing, ease) = self._limits, last.pose.position, time
         wanted = start + _shortened(wanted - start, limits.step, 'step', causes)
         wanted = measured + _shortened(wanted - measured, limits.step, 'lead', causes)
         inside = np.clip(wanted, self._low, self._high)
@@ -124,7 +126,7 @@ class CartesianSafety:
             causes.append('workspace')
         velocity = _shortened((inside - start) / dt, ease * limits.linear_velocity,
                               'linear_velocity', causes)
-        velocity = _grown(velocity, last.linear, limits.linear_acceleration * dt,
+        velocity = _grown(velocity, last.linear, limits.linear_acceleration * growing,
                           'linear_acceleration', causes)
         return velocity * self._share(start, velocity * dt, measured, causes)
 
@@ -142,17 +144,17 @@ class CartesianSafety:
             causes.append('lead')
         return max(0.0, min(1.0, box, lead))
 
-    def _turn(self, wanted: FloatArray, last: Commanded, measured: FloatArray, dt: float,
-              ease: float, causes: list[str]) -> FloatArray:
+    def _turn(self, wanted: FloatArray, last: Commanded, measured: FloatArray,
+              time: tuple[float, float, float], causes: list[str]) -> FloatArray:
         """Return the rotation rate of the next command, [rad/s]."""
-        limits = self._limits
+        limits, (dt, growing, ease) = self._limits, time
         lead = rotation.between(measured, wanted)
         kept = _shortened(lead, self._lead_angle, 'lead', causes)
         if kept is not lead:
             wanted = rotation.multiply(rotation.from_vector(kept), measured)
         rate = _shortened(rotation.between(last.pose.quaternion, wanted) / dt,
                           ease * limits.angular_velocity, 'angular_velocity', causes)
-        return _grown(rate, last.angular, limits.angular_acceleration * dt,
+        return _grown(rate, last.angular, limits.angular_acceleration * growing,
                       'angular_acceleration', causes)
 
 
@@ -170,7 +172,7 @@ class JointSafety:
         self._gripper_width = gripper_width
 
     def apply(self, target: Target, last: Commanded, measured: Pose, dt: float,
-              ease: float = 1.0) -> Limited:
+              ease: float = 1.0, growing: float | None = None) -> Limited:
         """Return the nearest command that keeps every limit (``SafetyLimits.apply``)."""
         causes: list[str] = []
         gripper = _grip(target.gripper, self._gripper_width, causes)
@@ -186,7 +188,7 @@ class JointSafety:
         if excess > 1.0 + TOLERANCE:  # all joints slow down together: the path stays
             causes.append('joint_velocity')
             velocity = velocity / excess
-        change = self._acceleration * dt
+        change = self._acceleration * (dt if growing is None else growing)
         velocity = _clipped(velocity, np.minimum(last.linear, 0.0) - change,
                             np.maximum(last.linear, 0.0) + change, 'joint_acceleration', causes)
         position = _clipped(
