@@ -13,18 +13,45 @@ from vla_drop_ros.bringup import find_contract
 from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.resources import share_path
 
-PANELS = {'3D', 'Image', 'Plot', 'StateTransitions', 'Indicator', 'Publish', 'CallService',
-          'DiagnosticSummary', 'DiagnosticStatusPanel'}
 NODES = Path(__file__).resolve().parent.parent / 'vla_drop_ros/nodes'
 COMMON = {'/diagnostics', '/instruction', '/estop'}
+TITLES = {'foxglovePanelTitle', 'lichtblickPanelTitle'}  # each program reads its own
+KEYS = {  # of the settings of Lichtblick 1.28.1, packages/suite-base/src/panels
+    'Image': {'cameraState', 'followMode', 'scene', 'transforms', 'topics', 'layers', 'publish',
+              'imageMode'},
+    '3D': {'cameraState', 'followMode', 'followTf', 'scene', 'transforms', 'topics', 'layers',
+           'publish', 'imageMode'},
+    'Indicator': {'path', 'style', 'fallbackColor', 'fallbackLabel', 'rules'},
+    'StateTransitions': {'isSynced', 'paths', 'xAxisMaxValue', 'xAxisMinValue', 'xAxisRange',
+                         'xAxisLabel', 'showPoints'},
+    'Plot': {'paths', 'minXValue', 'maxXValue', 'minYValue', 'maxYValue', 'showLegend',
+             'legendDisplay', 'showPlotValuesInLegend', 'showXAxisLabels', 'showYAxisLabels',
+             'isSynced', 'xAxisVal', 'xAxisPath', 'xAxisLabel', 'yAxisLabel',
+             'followingViewWidth', 'sidebarDimension'},
+    'DiagnosticSummary': {'minLevel', 'pinnedIds', 'topicToRender', 'hardwareIdFilter',
+                          'sortByLevel', 'secondsUntilStale'},
+    'DiagnosticStatusPanel': {'selectedHardwareId', 'selectedName', 'splitFraction',
+                              'topicToRender', 'numericPrecision', 'secondsUntilStale'},
+    'Publish': {'topicName', 'datatype', 'buttonText', 'buttonTooltip', 'buttonColor',
+                'advancedView', 'value'},
+    'CallService': {'serviceName', 'requestPayload', 'layout', 'buttonText', 'buttonTooltip',
+                    'buttonColor'}}
+PATH_KEYS = {'value', 'enabled', 'color', 'label', 'timestampMethod', 'showLine', 'lineSize'}
+POSE_KEYS = {'axis': {'visible', 'type', 'axisScale'},
+             'arrow': {'visible', 'type', 'arrowScale', 'color'}}  # an axis has colours of its own
+
+
+def read(name: str) -> dict[str, Any]:
+    """Return a shipped layout."""
+    path = share_path('config', 'foxglove', name)
+    data: dict[str, Any] = json.loads(path.read_text(encoding='utf-8'))
+    return data
 
 
 @pytest.fixture(scope='module')
 def layout() -> dict[str, Any]:
     """Return the layout."""
-    path = share_path('config', 'foxglove', 'vla_drop_ros.json')
-    data: dict[str, Any] = json.loads(path.read_text(encoding='utf-8'))
-    return data
+    return read('vla_drop_ros.json')
 
 
 def leaves(tree: Any) -> Iterator[str]:
@@ -62,9 +89,38 @@ def test_every_panel_has_its_place(layout: dict[str, Any]) -> None:
     """The tree holds each configured panel once, and no other; every kind is one of Foxglove's."""
     placed = list(leaves(layout['layout']))
     assert sorted(placed) == sorted(layout['configById'])
-    assert {panel.split('!')[0] for panel in placed} == PANELS
+    assert {panel.split('!')[0] for panel in placed} == set(KEYS)
     assert set(layout) == {'configById', 'globalVariables', 'userNodes', 'playbackConfig',
                            'layout'}
+
+
+@pytest.mark.parametrize('name', ['vla_drop_ros.json', 'study.json'])
+def test_every_setting_is_one_that_its_panel_reads(name: str) -> None:
+    """A key that a panel does not know does nothing, and nobody is told."""
+    for panel, config in read(name)['configById'].items():
+        assert set(config) - TITLES <= KEYS[panel.split('!')[0]], panel
+        assert len({config.get(title) for title in TITLES}) == 1, panel
+        for path in config.get('paths', []):
+            assert set(path) <= PATH_KEYS
+            assert path['timestampMethod'] in ('receiveTime', 'headerStamp')
+        for topic in config.get('topics', {}).values():
+            assert set(topic) == POSE_KEYS[topic['type']]
+        for rule in config.get('rules', []):
+            assert set(rule) == {'operator', 'rawValue', 'color', 'label'}
+            assert rule['operator'] in ('=', '<', '<=', '>', '>=')
+
+
+def test_the_layout_of_a_study_shows_nothing_that_tells_the_arm(layout: dict[str, Any]) -> None:
+    """Of the whole layout only pictures, gate, e-stop and diagnostics, which a study blinds."""
+    study = read('study.json')
+    assert sorted(leaves(study['layout'])) == sorted(study['configById'])
+    for panel, config in study['configById'].items():
+        if panel != 'StateTransitions!gate':
+            assert config == layout['configById'][panel]
+    cameras = load_contract(find_contract('simulated_arm')).cameras.values()
+    assert set(names(study['configById'])) == {f'/{one.topic}' for one in cameras} | {
+        '/command_gate/state', '/command_gate/enable', '/command_gate/reset_estop', '/estop',
+        '/diagnostics'}
 
 
 def test_what_is_shown_exists(layout: dict[str, Any]) -> None:

@@ -250,14 +250,18 @@ class Cell:
     def new_scene(self, seed: int) -> None:
         """Set up a scene while the gate holds, then ask for what belongs to it."""
         self.person.instruct('')
-        wait_until(lambda: self.status()['state'] != 'executing', 10.0,
-                   'an empty instruction did not stop the robot')
+        wait_until(self._stands, 10.0, 'an empty instruction did not stop the robot')
         self.listener(carry=True)
         self.instruction = self.person.new_scene(seed)
         time.sleep(PUT)
         wait_until(self.is_settled, 10.0, 'the gate did not hold where the arm was put')
         self.listener(carry=False)
         self.person.instruct(self.instruction)
+
+    def _stands(self) -> bool:
+        """Say whether the arm is not asked to move for a while, not for one late pose only."""
+        now = self.status()
+        return bool(now['state'] != 'executing' and now['commanded_speed'] == 0.0)
 
     def is_settled(self) -> bool:
         """Say whether the gate holds the arm where it stands."""

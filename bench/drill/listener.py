@@ -158,9 +158,10 @@ class Listener:
 
 
 def _sample(message: PoseStamped) -> Sample:
-    place = message.pose.position
+    place, turn = message.pose.position, message.pose.orientation
     return Sample(time.monotonic(), seconds(message.header.stamp),
-                  np.array([place.x, place.y, place.z]))
+                  np.array([place.x, place.y, place.z]),
+                  np.array([turn.x, turn.y, turn.z, turn.w]))
 
 
 def _speed(samples: list[Sample]) -> float:

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.drill.motion import Channel, NUMBER_ERROR, rotation_vector
 from vla_drop_ros.types import FloatArray
 
-LENGTH_TOLERANCE = 1e-6  # [m]: numbers that went through a message and back
-SPEED_TOLERANCE = 1e-3   # share of the speed limit: stamps are whole nanoseconds
-REPEATED = 2e-6          # [m] within which a command repeats a measured pose: a hold
+REPEATED = 2e-6          # [m], [rad] within which a command repeats a measured pose: a hold
 SETTLING = 0.25          # [s] after which everything that belongs to a command has been heard
 SPEED_WINDOW = 0.1       # [s] over which the speed of the arm is taken
 MEMORY = 5.0             # [s] of measured poses that a hold may repeat
@@ -33,6 +32,9 @@ class Numbers:
         low: corner of the workspace, [m], shape (3,).
         high: the other corner.
         speed: of the commanded target, [m/s].
+        turn: rate of turn of the commanded target, [rad/s].
+        growth: acceleration of the commanded target, [m/s^2]; braking is free.
+        turn_growth: the same for turning, [rad/s^2].
         step: largest jump, [m].
         period: of the commands, [s].
         width: range of the gripper, [m].
@@ -44,6 +46,9 @@ class Numbers:
     low: FloatArray
     high: FloatArray
     speed: float
+    turn: float
+    growth: float
+    turn_growth: float
     step: float
     period: float
     width: tuple[float, float]
@@ -56,17 +61,28 @@ class Numbers:
         box = np.array([limits['workspace'][axis] for axis in 'xyz'], dtype=float)
         low, high = limits['gripper_width']
         return cls(contract['frames']['base'], box[:, 0], box[:, 1], limits['linear_velocity'],
-                   limits['step'], 1.0 / contract['control_rate'], (low, high),
+                   limits['angular_velocity'], limits['linear_acceleration'],
+                   limits['angular_acceleration'], limits['step'],
+                   1.0 / contract['control_rate'], (low, high),
                    contract['state']['pose']['max_age'])
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Where something was: monotonic wall time [s], header stamp [s], position [m] shape (3,)."""
+    """Where something was.
+
+    Attributes:
+        wall: monotonic time, [s].
+        stamp: of the header, [s].
+        position: [m], shape (3,).
+        quaternion: orientation of a command, (x, y, z, w); nothing is made of that of a pose.
+
+    """
 
     wall: float
     stamp: float
     position: FloatArray
+    quaternion: FloatArray = field(default_factory=lambda: np.array([0.0, 0.0, 0.0, 1.0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +118,12 @@ class CommandWatch:
     _last: Sample | None = None
     _pending: deque[tuple[Sample, bool]] = field(default_factory=deque)
 
+    def __post_init__(self) -> None:
+        """Hold places and orientations against limits of their own."""
+        numbers = self.numbers
+        self._place = Channel('speed', 'm', numbers.speed, numbers.growth)
+        self._turn = Channel('turn', 'rad', numbers.turn, numbers.turn_growth)
+
     def carry(self, carried: bool) -> None:
         """Say that something else than the commands moves the arm: a new scene."""
         self._carried = carried
@@ -110,6 +132,8 @@ class CommandWatch:
         """Say that commander or robot begin anew: the next command has no predecessor."""
         self._pending.clear()
         self._last = None
+        for channel in (self._place, self._turn):
+            channel.begin()
 
     def command(self, wall: float, stamp: float, frame: str, position: Sequence[float],
                 quaternion: Sequence[float]) -> None:
@@ -124,11 +148,11 @@ class CommandWatch:
         if not np.isfinite(here).all() or not np.isfinite(turn).all():
             self._note(wall, 'finite', f'position {here}, orientation {turn}')
             return
-        if float(np.linalg.norm(here)) < LENGTH_TOLERANCE:
+        if float(np.linalg.norm(here)) < NUMBER_ERROR:
             self._note(wall, 'zeros', 'the pose of zeros')
         if abs(float(np.linalg.norm(turn)) - 1.0) > 1e-3:
             self._note(wall, 'unit', f'orientation {turn} is no unit quaternion')
-        sample = Sample(wall, stamp, here)
+        sample = Sample(wall, stamp, here, turn)
         self.commands.append(sample)
         self._pending.append((sample, self._carried))
 
@@ -137,7 +161,7 @@ class CommandWatch:
         low, high = self.numbers.width
         if self.silence:
             self._note(wall, 'silence', f'a gripper command {self.silence}')
-        if len(values) != 1 or not low - LENGTH_TOLERANCE <= values[0] <= high + LENGTH_TOLERANCE:
+        if len(values) != 1 or not low - NUMBER_ERROR <= values[0] <= high + NUMBER_ERROR:
             self._note(wall, 'gripper', f'width {list(values)}, allowed {low} to {high} m')
 
     def settle(self, wall: float) -> None:
@@ -150,27 +174,31 @@ class CommandWatch:
     def _judge(self, sample: Sample, carried: bool) -> None:
         numbers, held = self.numbers, self.repeats_measured(sample)
         outside = self._outside(sample.position)
-        if outside > LENGTH_TOLERANCE and not held:
+        if outside > NUMBER_ERROR and not held:
             self._note(sample.wall, 'workspace', f'{1000 * outside:.2f} mm outside')
         if self._last is None:
             self._judge_first(sample)
             return
         jump = float(np.linalg.norm(sample.position - self._last.position))
         if carried:
-            if not held and jump > LENGTH_TOLERANCE:
+            if not held and jump > NUMBER_ERROR:
                 self._note(sample.wall, 'carried', f'moved {1000 * jump:.1f} mm while '
                            f'paused; {self._nearest(sample)}')
+            for channel in (self._place, self._turn):
+                channel.stand(numbers.period)
             return
-        if jump > numbers.step + LENGTH_TOLERANCE and not (held and self._is_fresh(sample)):
+        if jump > numbers.step + NUMBER_ERROR and not (held and self._is_fresh(sample)):
             self._note(sample.wall, 'step', f'jump of {1000 * jump:.2f} mm, allowed '
                        f'{1000 * numbers.step:.1f}; {self._nearest(sample)}')
         gap = sample.stamp - self._last.stamp
         if not 0.0 <= gap <= LONGEST_GAP:
             gap = numbers.period  # the clock jumped, which earns no motion
-        allowed = numbers.speed * gap * (1.0 + SPEED_TOLERANCE) + LENGTH_TOLERANCE
-        if jump > allowed and not held:
-            self._note(sample.wall, 'speed', f'{1000 * jump:.2f} mm in {1000 * gap:.0f} ms, '
-                       f'allowed {1000 * allowed:.2f}; {self._nearest(sample)}')
+        for found in (
+                self._place.judge(sample.position - self._last.position, gap, held),
+                self._turn.judge(rotation_vector(self._last.quaternion, sample.quaternion), gap,
+                                 self._repeats_orientation(sample))):
+            if found:
+                self._note(sample.wall, found[0], f'{found[1]}; {self._nearest(sample)}')
 
     def _judge_first(self, sample: Sample) -> None:
         """Hold the first command of a beginning against the arm as it was heard just now."""
@@ -178,7 +206,7 @@ class CommandWatch:
         if self._from_measured(sample, HEARD) < REPEATED or not self.poses:
             return
         away = float(np.linalg.norm(sample.position - now[-1])) if now else np.inf
-        allowed = self.numbers.speed * self.numbers.period + LENGTH_TOLERANCE
+        allowed = self.numbers.speed * self.numbers.period + NUMBER_ERROR
         if away > allowed:
             self._note(sample.wall, 'begin', f'begins {1000 * away:.1f} mm from the measured '
                        f'pose of the last {HEARD} s, allowed {1000 * allowed:.1f}')
@@ -187,10 +215,19 @@ class CommandWatch:
         """Say whether a command is a pose that was measured shortly before: a hold."""
         return self._from_measured(sample) < REPEATED
 
+    def _repeats_orientation(self, sample: Sample) -> bool:
+        """Say whether the orientation of a command is one that was measured shortly before."""
+        near = np.array([one.quaternion for one in self._measured(sample, MEMORY)])
+        cosine = float(np.abs(near @ sample.quaternion).max()) if len(near) else 0.0
+        return cosine > np.cos(REPEATED / 2.0)
+
+    def _measured(self, sample: Sample, memory: float) -> list[Sample]:
+        return [one for heard in (self.poses, self.truth) for one in heard
+                if -SETTLING <= sample.wall - one.wall <= memory]
+
     def _from_measured(self, sample: Sample, memory: float = MEMORY) -> float:
         """Return how far the nearest measurement of ``memory`` [s] is from a command, [m]."""
-        near = [one.position for heard in (self.poses, self.truth) for one in heard
-                if -SETTLING <= sample.wall - one.wall <= memory]
+        near = [one.position for one in self._measured(sample, memory)]
         if not near:
             return np.inf
         return float(np.abs(np.array(near) - sample.position).max(axis=1).min())
@@ -290,7 +327,7 @@ def _fastest(truth: Sequence[Sample], wall: float) -> float:
     after = [one for one in truth if one.wall > wall]
     fastest, first = 0.0, 0
     for last, one in enumerate(after):
-        while one.stamp - after[first].stamp > SPEED_WINDOW + LENGTH_TOLERANCE:
+        while one.stamp - after[first].stamp > SPEED_WINDOW + NUMBER_ERROR:
             first += 1
         took = one.stamp - after[first].stamp
         if last > first and took > SPEED_WINDOW / 2:

@@ -3,6 +3,7 @@
 
 from typing import Any
 
+from rclpy.clock import Clock, ClockType
 from std_srvs.srv import SetBool
 
 from vla_drop_ros.errors import MissingDependencyError
@@ -13,8 +14,16 @@ TWIST = 1
 """moveit_msgs/srv/ServoCommandType: TWIST."""
 
 
+RETRY = 0.5
+"""Time after which a service that was not there is looked for again, [s]."""
+
+
 class ServoServices:
-    """Calls that never wait: their answers are logged, and a service that is absent is named."""
+    """Calls that never wait: their answers are logged, and a service that is absent is named.
+
+    What Servo is told at the beginning is told as soon as it is there: a service that runs is
+    found a moment after its client was made, and Servo may start later than the gate.
+    """
 
     def __init__(self, node: ManagedNode, servo: Servo) -> None:
         """Create the clients that the contract names.
@@ -25,30 +34,43 @@ class ServoServices:
         """
         self._node = node
         self._switch, self._pause = None, None
+        self._waiting: list[tuple[Any, Any, str]] = []
         if servo.switch_command_type:
             self._type = _command_type()
             self._switch = node.own(node.destroy_client, node.create_client(
                 self._type, servo.switch_command_type))
         if servo.pause:
             self._pause = node.own(node.destroy_client, node.create_client(SetBool, servo.pause))
+        if self._switch is not None or self._pause is not None:
+            node.own(node.destroy_timer, node.create_timer(
+                RETRY, self._call_waiting, clock=Clock(clock_type=ClockType.STEADY_TIME)))
 
     def begin(self) -> None:
         """Ask Servo for twists, and release it."""
+        self._waiting = []
         if self._switch is not None:
-            self._call(self._switch, self._type.Request(command_type=TWIST), 'command type twist')
+            self._waiting.append((
+                self._switch, self._type.Request(command_type=TWIST), 'command type twist'))
         if self._pause is not None:
-            self._call(self._pause, SetBool.Request(data=False), 'not paused')
+            self._waiting.append((self._pause, SetBool.Request(data=False), 'not paused'))
+        self._call_waiting()
 
     def end(self) -> None:
-        """Pause Servo."""
+        """Pause Servo, whatever it has not been told yet."""
+        self._waiting = []
         if self._pause is not None:
             self._call(self._pause, SetBool.Request(data=True), 'paused')
 
-    def _call(self, client: Any, request: Any, what: str) -> None:
+    def _call_waiting(self) -> None:
+        self._waiting = [one for one in self._waiting if not self._call(*one)]
+
+    def _call(self, client: Any, request: Any, what: str) -> bool:
+        """Send a request; return False where the service is not there."""
         logger = self._node.get_logger()
         if not client.service_is_ready():
-            logger.warning(f'MoveIt Servo: {client.srv_name} is not there, so not: {what}')
-            return
+            logger.warning(f'MoveIt Servo: {client.srv_name} is not there, so not yet: {what}',
+                           throttle_duration_sec=5.0)
+            return False
 
         def answered(future: Any) -> None:
             result = future.result() if future.exception() is None else None
@@ -58,6 +80,7 @@ class ServoServices:
                 logger.info(f'MoveIt Servo: {what}')
 
         client.call_async(request).add_done_callback(answered)
+        return True
 
 
 def _command_type() -> Any:

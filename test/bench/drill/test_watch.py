@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The listener's rules: each finds what breaks it, and a healthy stream breaks none."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,11 @@ START = np.array([0.5, 0.0, 0.3])
 Point = tuple[float, float, float]
 
 
-def watch() -> CommandWatch:
+def watch(numbers: Numbers = NUMBERS) -> CommandWatch:
     """Return a watch that has heard where the arm is."""
-    one = CommandWatch(NUMBERS)
+    one = CommandWatch(numbers)
     for heard in (one.poses, one.truth):
-        heard.append(Sample(0.0, 0.0, START))
+        heard.append(Sample(0.0, 0.0, START, np.array(DOWN)))
     return one
 
 
@@ -195,3 +196,66 @@ def test_the_reaction_ends_with_the_last_change() -> None:
     assert found.commanded == pytest.approx(0.02)
     assert found.physical == pytest.approx(0.06)
     assert found.fastest == pytest.approx(0.2)
+
+
+def start_to_move(numbers: Numbers, speed: float, turn: float = 0.0) -> list[str]:
+    """Stand for two ticks, then move or turn at once; return what was broken."""
+    one = watch(numbers)
+    at = 0.0
+    for tick in range(1, 6):
+        at += numbers.period * (tick > 2)
+        time, angle = tick * numbers.period, turn * at / 2.0
+        one.command(time, time, 'base_link', (0.5, speed * at, 0.3),
+                    (np.cos(angle), np.sin(angle), 0.0, 0.0))
+    return rules(one)
+
+
+@pytest.mark.parametrize(('speed', 'turn', 'rule'), [
+    (0.5, 0.0, 'speed growth'), (0.0, 0.8, 'turn growth')])
+def test_twice_the_acceleration_is_found_and_the_limit_is_none(
+        speed: float, turn: float, rule: str) -> None:
+    """From rest to a speed that is allowed: what is wrong is how fast, and it is told once."""
+    assert start_to_move(replace(NUMBERS, growth=10.0, turn_growth=16.0), speed, turn) == []
+    assert start_to_move(replace(NUMBERS, growth=5.0, turn_growth=8.0), speed, turn) == [rule]
+    assert start_to_move(replace(NUMBERS, growth=9.9, turn_growth=15.9), speed, turn) == [rule]
+
+
+def test_a_corner_is_growth_and_a_stop_is_none() -> None:
+    """At full speed a corner breaks a limit that a stop on the spot does not."""
+    one = watch(replace(NUMBERS, growth=2.0))
+    ends = [0.0, 0.0, 0.005, 0.015, 0.03, 0.03, 0.03, 0.035]
+    for tick, y in enumerate(ends, 1):
+        command(one, tick, (0.5, y, 0.3))
+    assert rules(one) == []
+    command(one, len(ends) + 1, (0.506, ends[-1], 0.3))
+    assert rules(one) == ['speed growth']
+
+
+def test_a_jump_back_to_the_arm_gives_no_swing() -> None:
+    """After a hold far back the target starts from rest, whatever way it jumped."""
+    one = watch(replace(NUMBERS, growth=2.0))
+    command(one, 1, (0.5, 0.0, 0.3))
+    command(one, 2, (0.5, 0.003, 0.3))
+    one.poses.append(Sample(0.14, 0.14, np.array([0.5, -0.05, 0.3])))
+    command(one, 3, (0.5, -0.05, 0.3))
+    command(one, 4, (0.5, -0.07, 0.3))
+    assert rules(one) == ['speed growth']
+
+
+def test_a_late_command_has_to_accelerate_again() -> None:
+    """Who moved less than his speed during a gap may not be back at it with the next command."""
+    one = watch(replace(NUMBERS, growth=1.0))
+    for time, y in ((0.05, 0.0), (0.1, 0.0), (0.15, 0.0025), (0.2, 0.0075), (0.5, 0.0075),
+                    (0.55, 0.0275)):
+        one.command(time, time, 'base_link', (0.5, y, 0.3), DOWN)
+    assert rules(one) == ['speed growth']
+
+
+def test_an_orientation_may_not_jump_but_to_that_of_the_arm() -> None:
+    """Faster than the rate of turn is only the way back to what was measured."""
+    one = watch()
+    for tick, angle in enumerate((0.0, 0.04, 0.08, 0.0, 0.2), 1):
+        time = tick * NUMBERS.period
+        one.command(time, time, 'base_link', (0.5, 0.0, 0.3),
+                    (np.cos(angle / 2), np.sin(angle / 2), 0.0, 0.0))
+    assert rules(one) == ['turn']
