@@ -87,6 +87,9 @@ def test_a_study_is_blinded_and_ends_before_the_policy(tmp_path: Path) -> None:
         'simulated_operator', 'trial_node', 'policy_node', 'command_gate', 'simulated_robot',
         'bag_recorder')]
     assert orders == sorted(set(orders)), 'the recorder sees the safety action'
+    rigs = [node(build('ab_trial', {'study': str(tmp_path), 'rig': rig}), 'trial_node').parameters[
+        'rig_file'] for rig in ('', 'my_rig.yaml')]
+    assert rigs == ['', str(Path('my_rig.yaml').resolve())], 'a node may run in another folder'
     for study in ('', str(tmp_path / 'none')):
         with pytest.raises(VlaDropError, match='study:=DIR'):
             build('ab_trial', {'study': study})

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from vla_drop_ros.bringup import build, Graph, GRAPHS, LIFELINE
+from vla_drop_ros.bringup import build, Graph, GRAPHS, LIFELINE, Node
 from vla_drop_ros.resources import share_path
 
 launch = pytest.importorskip('launch')
@@ -139,3 +139,18 @@ def test_ctrl_c_stops_policy_then_gate_then_robot(tmp_path: Path) -> None:
     process.stdout.close()
     assert process.wait(30.0) == 0, ''.join(said)
     assert (tmp_path / 'log').read_text(encoding='utf-8').split() == ['policy', 'gate', 'robot']
+
+
+@pytest.mark.parametrize(('respawns', 'settled', 'over', 'wanted'), [
+    (True, 0.0, False, 'Node'), (True, 60.0, False, 'Shutdown'), (True, 0.0, True, 'Shutdown'),
+    (False, 0.0, False, 'Shutdown')])
+def test_what_follows_the_end_of_a_node(monkeypatch: pytest.MonkeyPatch, respawns: bool,
+                                        settled: float, over: bool, wanted: str) -> None:
+    """One that respawns is started again, unless it dies at once or all is being stopped."""
+    from vla_drop_ros import launch_description
+    monkeypatch.setattr(launch_description, 'SETTLED', settled)
+    context = launch.LaunchContext()
+    context._set_is_shutdown(over)
+    graph = Graph((Node('recorder', 'any_module', respawns=respawns),))
+    follow = launch_description._ending(graph.nodes[0], graph)
+    assert [type(action).__name__ for action in follow(None, context)] == [wanted]

@@ -2,6 +2,7 @@
 """The supervisor leaves nothing behind, whatever its children do."""
 
 from collections.abc import Callable
+from dataclasses import replace
 import os
 from pathlib import Path
 import signal
@@ -97,6 +98,29 @@ def test_names_the_node_that_died(make_graph: Callable[..., Graph]) -> None:
     with Running(graph) as running, \
             pytest.raises(NodeDiedError, match=r'(?s)policy .*exit code 7.*the joint is on fire'):
         running.wait(timeout=10.0)
+
+
+def test_a_node_that_respawns_does_not_end_the_others(make_graph: Callable[..., Graph]) -> None:
+    """It is started again, at its place; one that dies at its start ends the graph."""
+    graph = make_graph(gate=(POLITE, 1), recorder=(POLITE, 2))
+    graph = replace(graph, nodes=(graph.nodes[1], graph.nodes[0]))
+    graph = replace(graph, nodes=(replace(graph.nodes[0], respawns=True), graph.nodes[1]))
+    said: list[str] = []
+    with Running(graph, lambda name, line: said.append(f'{name} {line}'), settled=0.0) as running:
+        until(lambda: running.lines('recorder') and running.lines('gate'))
+        before = running.process_ids()
+        os.kill(before[0], signal.SIGKILL)
+        running.wait(timeout=10.0)
+        running.check()
+        after = running.process_ids()
+        assert after[1] == before[1] and after[0] != before[0]
+        until(lambda: running.lines('recorder'))
+    assert 'recorder died (signal SIGKILL) and is started again' in said
+    with Running(graph) as running:
+        until(lambda: running.lines('recorder') and running.lines('gate'))
+        os.kill(running.process_ids()[0], signal.SIGKILL)
+        with pytest.raises(NodeDiedError, match='node recorder ended by itself'):
+            running.wait(timeout=10.0)
 
 
 def test_a_second_stop_request_does_not_wait(make_graph: Callable[..., Graph]) -> None:

@@ -30,6 +30,7 @@ Parameters = Mapping[str, Value | Sequence[str]]
 SIMULATED_ROBOT = 'simulated_arm'
 DEFAULT_CHECKPOINT = 'reference'  # the shipped policy, models/reference
 STOP_DEADLINE = 10.0  # [s] that a node has between the polite signal and SIGKILL
+SETTLED = 5.0  # [s] after which a node that dies did not die of how it was started
 INSTALL_SIMULATION = 'pip install mujoco mink daqp'
 LIFELINE = 'vla_drop_ros.lifeline'
 TRANSPORT_SEGMENT = 32 * 2**20  # [bytes] a process, as config/fastdds_shm.xml says
@@ -46,6 +47,8 @@ class Node:
         parameter_file: YAML with ``ros__parameters``, or None.
         stop_order: nodes with a smaller number are stopped, and have ended, before the others.
         has_end: the node ends by itself when its work is done, and with it the graph.
+        respawns: it is started again when it dies, and the others go on; not one that moves the
+            robot, and not one that dies within ``SETTLED``, which would go on for ever.
 
     """
 
@@ -55,6 +58,7 @@ class Node:
     parameter_file: Path | None = None
     stop_order: int = 0
     has_end: bool = False
+    respawns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,7 @@ PICK_PLACE_ARGUMENTS = (
 AB_TRIAL_ARGUMENTS = (
     Argument('study', '', 'folder of a locked study: vla_drop trials plan DESIGN -o FOLDER'),
     Argument('operator', '', 'pseudonym of the person at the robot, for the log'),
+    Argument('rig', '', 'YAML that states robot, cameras, light; as config/rigs/example.yaml'),
     Argument('robot_name', 'robot', 'name of this robot in the log'),
     Argument('log', '', "log to write or go on with; '' is log.jsonl in the study's folder"),
     Argument('first_round', 0, 'first round of this robot, where several share a study'),
@@ -253,8 +258,8 @@ def pick_place(*, robot: str = SIMULATED_ROBOT, checkpoint: str = DEFAULT_CHECKP
     return Graph((*arm, gate, policy), namespace, process_environment(simulate, threads))
 
 
-def ab_trial(*, study: str = '', operator: str = '', robot_name: str = 'robot', log: str = '',
-             first_round: int = 0, end_round: int = 0, reset_service: str = '',
+def ab_trial(*, study: str = '', operator: str = '', rig: str = '', robot_name: str = 'robot',
+             log: str = '', first_round: int = 0, end_round: int = 0, reset_service: str = '',
              host: str = '127.0.0.1', port: int = 8080, simulated_operator: bool = False,
              trial_file: str = '', bags: bool = True, stops_early: bool = True,
              **graph: Value) -> Graph:
@@ -280,6 +285,7 @@ def ab_trial(*, study: str = '', operator: str = '', robot_name: str = 'robot', 
                  'success_topic': 'simulated_robot/success', 'ends_on_success': True}
     nodes.append(Node('trial_node', 'vla_drop_ros.nodes.trial_node', {
         **common, 'study': folder, 'operator': operator, 'robot_name': robot_name, 'log': log,
+        'rig_file': str(Path(rig).expanduser().resolve()) if rig else '',
         'first_round': first_round, 'end_round': end_round, 'host': host, 'port': port, **scene},
         parameter_file=Path(trial_file).expanduser().resolve() if trial_file else None,
         stop_order=-1))
@@ -287,7 +293,7 @@ def ab_trial(*, study: str = '', operator: str = '', robot_name: str = 'robot', 
         nodes.append(Node('bag_recorder', 'vla_drop_ros.nodes.bag_recorder_node',
                           {**common, 'study': folder, 'extra_topics': [
                               'studio_camera/image_raw' if graph.get('viewer_rate') else '']},
-                          stop_order=3))
+                          stop_order=3, respawns=True))
     if simulated_operator:
         nodes.append(Node('simulated_operator', 'vla_drop_ros.nodes.simulated_operator_node',
                           {'stops_early': stops_early}, stop_order=-2, has_end=True))

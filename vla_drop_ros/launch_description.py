@@ -6,17 +6,31 @@ waits for its turn by itself (``lifeline``), and gets time for that: policy firs
 whose safety action is the last command on the wire, then the robot.
 """
 
-from launch import LaunchContext, LaunchDescription
+from collections.abc import Callable
+import time
+
+from launch import Action, LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node as NodeAction
 
-from vla_drop_ros.bringup import build, Graph, GRAPHS, interpreter, Node, STOP_DEADLINE
+from vla_drop_ros.bringup import (
+    build,
+    Graph,
+    GRAPHS,
+    interpreter,
+    Node,
+    SETTLED,
+    STOP_DEADLINE,
+)
 from vla_drop_ros.shared_memory import remove_leaked_segments
 
 
 def describe(graph: str) -> LaunchDescription:
-    """Return the named graph with its arguments; a node that ends stops the others."""
+    """Return the named graph with its arguments; a node that ends stops the others.
+
+    One that respawns is started again instead.
+    """
     return LaunchDescription([
         *(DeclareLaunchArgument(
             argument.name, default_value=argument.default_text, description=argument.description,
@@ -50,4 +64,17 @@ def _action(node: Node, graph: Graph) -> NodeAction:
         output='screen', emulate_tty=True, additional_env=dict(graph.environment),
         sigterm_timeout=str(patience + STOP_DEADLINE / 2.0),
         sigkill_timeout=str(STOP_DEADLINE / 2.0),
-        on_exit=Shutdown(reason=f'{node.name} ended'))
+        on_exit=_ending(node, graph))
+
+
+def _ending(node: Node, graph: Graph) -> Callable[[object, LaunchContext], list[Action]]:
+    """Return what follows the end of a node."""
+    begun = time.monotonic()
+
+    def follow(event: object, context: LaunchContext) -> list[Action]:
+        settled = time.monotonic() - begun >= SETTLED
+        if node.respawns and settled and not context.is_shutdown:
+            return [_action(node, graph)]
+        return [Shutdown(reason=f'{node.name} ended')]
+
+    return follow

@@ -12,7 +12,7 @@ import threading
 import time
 from types import TracebackType
 
-from vla_drop_ros.bringup import Graph, interpreter, Node, STOP_DEADLINE
+from vla_drop_ros.bringup import Graph, interpreter, Node, SETTLED, STOP_DEADLINE
 from vla_drop_ros.errors import NodeDiedError
 from vla_drop_ros.shared_memory import remove_leaked_segments
 
@@ -30,6 +30,7 @@ class Child:
         self.node = node
         self.process = process
         self.ended = threading.Event()
+        self.started = time.monotonic()
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
 
     def follow(self, sink: LineSink, ends: 'queue.SimpleQueue[Child | None]') -> None:
@@ -66,12 +67,16 @@ class Child:
         """Return whether it ended well and was meant to end."""
         return self.node.has_end and self.process.returncode == 0
 
+    @property
+    def how(self) -> str:
+        """Return how the process ended."""
+        code = self.process.returncode
+        return f'signal {signal.Signals(-code).name}' if code and code < 0 else f'exit code {code}'
+
     def describe_end(self) -> str:
         """Return how the process ended and what it said last."""
-        code = self.process.returncode
-        how = f'signal {signal.Signals(-code).name}' if code and code < 0 else f'exit code {code}'
         said = '\n'.join(f'    {line}' for line in self.lines) or '    (nothing)'
-        return f'node {self.node.name} ended by itself ({how}); its last lines:\n{said}'
+        return f'node {self.node.name} ended by itself ({self.how}); its last lines:\n{said}'
 
 
 class Running:
@@ -83,16 +88,18 @@ class Running:
     """
 
     def __init__(self, graph: Graph, on_line: LineSink = lambda name, line: None,
-                 deadline: float = STOP_DEADLINE) -> None:
+                 deadline: float = STOP_DEADLINE, settled: float = SETTLED) -> None:
         """Prepare; nothing is started yet.
 
         Args:
             graph: what to start.
             on_line: called from other threads with node name and line, for every line of output.
             deadline: time a node has between SIGTERM and SIGKILL, [s].
+            settled: life after which a node that respawns is started again, [s].
 
         """
         self._graph = graph
+        self._settled = settled
         self._on_line = on_line
         self._deadline = deadline
         self._children: list[Child] = []
@@ -114,23 +121,25 @@ class Running:
         remove_leaked_segments()
         try:
             for node in self._graph.nodes:
-                self._start(node)
+                self._children.append(self._started(node))
         except BaseException:
             self.stop()
             raise
 
-    def _start(self, node: Node) -> None:
+    def _started(self, node: Node) -> Child:
         command = [interpreter(), *self._graph.lifeline(node, os.getpid(), self._deadline),
                    *self._graph.arguments(node)]
         child = Child(node, subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors='replace', start_new_session=True,
             env={**os.environ, **self._graph.environment}))
-        self._children.append(child)
         child.follow(self._on_line, self._ends)
+        return child
 
     def wait(self, timeout: float | None = None) -> None:
         """Return after ``timeout`` [s], or once a stop was asked for or a node did its work.
+
+        A node that died and may is started again, and the wait is over, too.
 
         Raises:
             NodeDiedError: a node ended by itself; the message holds its last lines.
@@ -144,14 +153,18 @@ class Running:
             return
         if child is None:
             return
-        if not child.has_done_its_work:
+        if child.has_done_its_work:
+            self.request_stop()
+        elif child.node.respawns and time.monotonic() - child.started >= self._settled:
+            self._on_line(child.node.name, f'died ({child.how}) and is started again')
+            self._children[self._children.index(child)] = self._started(child.node)
+        else:
             raise NodeDiedError(child.describe_end())
-        self.request_stop()
 
     def check(self) -> None:
         """Raise NodeDiedError if a node has ended by itself."""
         for child in self._children:
-            if child.ended.is_set() and not child.has_done_its_work:
+            if child.ended.is_set() and not (child.has_done_its_work or child.node.respawns):
                 raise NodeDiedError(child.describe_end())
 
     def lines(self, name: str) -> tuple[str, ...]:

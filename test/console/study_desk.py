@@ -16,6 +16,8 @@ from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.design import Design, parse_design
 from vla_drop_ros.trials.log import Event, read_log, TrialLog
 from vla_drop_ros.trials.sealed_schedule import SealedSchedule
+from vla_drop_ros.trials.session_state import incidents_of
+from vla_drop_ros.trials.vocabulary import notes_by_use, reasons_by_use
 
 STAGES = [{'id': 'reached', 'text': 'Was the hand above the named object?'},
           {'id': 'grasped', 'text': 'Was the named object lifted off the table?'}]
@@ -98,7 +100,11 @@ class StudyDesk:
                               'has_reference': self.arranged is not None},
                 'timeout': self.design.timeout,
                 'elapsed': time.monotonic() - conductor.current.started if running else 0.0,
-                'rubric': STAGES, 'failure_reasons': list(self.design.failure_reasons),
+                'rubric': STAGES, 'failure_reasons': reasons_by_use(
+                    conductor.attempts, self.design.failure_reasons),
+                'notes': notes_by_use(conductor.attempts),
+                'incidents': incidents_of(conductor.current),
+                'rest': {'minutes_worked': 0, 'due': False},
                 'invalid_reasons': list(self.design.invalid_reasons),
                 'undo': undoable.code if undoable else '',
                 'last': {'code': judged[-1].code, 'verdict': judged[-1].verdict}

@@ -21,6 +21,25 @@ def test_trials_by_keys(console: Console, desk: Any) -> None:
     assert attempts[0].undone == ['success'] and attempts[0].who == 'ann'
 
 
+def test_what_goes_with_a_verdict_by_keys(console: Console, desk: Any) -> None:
+    """Incidents while it runs and after; doubt and stages go with the verdict, then are gone."""
+    keyboard = Keyboard(console.url)
+    assert 'stop the trial first' in keyboard.key('d')
+    for key in (' ', 'm', 'c', ' ', 'x', 'v'):
+        keyboard.key(key)
+    assert keyboard.key('y') == ('Was the hand above the named object? yes; '
+                                 'Was the named object lifted off the table?')
+    assert keyboard.key('n').endswith('no; now the verdict')
+    assert keyboard.key('y') == 'every stage is answered'
+    assert keyboard.key('d') == 'the verdict will be unsure'
+    for key in 's  s':
+        keyboard.key(key)
+    first, second = desk.conductor.attempts[:2]
+    assert [one.kind for one in first.incidents] == ['near_miss', 'intervention']
+    assert (first.confidence, first.answers) == ('unsure', {'reached': True, 'grasped': False})
+    assert (second.confidence, second.answers, second.incidents) == ('sure', {}, [])
+
+
 def test_what_is_not_possible_is_said(console: Console, desk: Any) -> None:
     """A verdict before the stop, an unknown key, a choice that is none: nothing changes."""
     keyboard = Keyboard(console.url.removeprefix('http://'))

@@ -13,6 +13,7 @@ import pytest
 
 from vla_drop_ros.console.server import Console
 from vla_drop_ros.trials.conductor import Reply, Verb
+from vla_drop_ros.trials.incidents import INCIDENTS
 
 sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
 
@@ -139,14 +140,22 @@ def test_the_token_leaves_the_address_and_stays_valid(
 def test_it_fits_the_screen(width: int, height: int, desk: Any, console: Console,
                             open_page: Callable[..., Any]) -> None:
     """Nothing scrolls sideways; every button is whole, on the screen, and finger-sized."""
+    for note in ('it slipped out of the fingers', 'the light changed', 'the bin moved a hand'):
+        for verb in ('start', 'stop', 'failure'):
+            assert desk.press(Verb(verb, 'simulator', note=note)).done
     page = open_page(console.url, width, height)
     for button in ('start', 'stop', 'success', 'undo'):
         page.wait_for_selector(f'#{button}:enabled')
+        if button == 'stop':
+            for kind in INCIDENTS:
+                page.click(f'#{kind}:enabled')
+                page.wait_for_selector(f'#{kind}[data-count="1"]:enabled')
         for one in page.query_selector_all('footer button:visible'):
             box = one.bounding_box()
             assert box['height'] >= 44 and box['width'] >= 44
             assert box['x'] >= 0 and box['x'] + box['width'] <= width
             assert box['y'] >= 0 and box['y'] + box['height'] <= height
+            assert one.evaluate('it => it.scrollWidth <= it.clientWidth || it.title')
         assert page.evaluate('document.documentElement.scrollWidth') <= width
         if button != 'undo':
             page.click(f'#{button}')

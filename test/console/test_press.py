@@ -20,6 +20,10 @@ def body(**changes: Any) -> bytes:
 
 def test_a_press_becomes_a_verb() -> None:
     """Every field arrives as it was sent, from the web."""
+    answers = {'reached': True, 'grasped': False}
+    assert parse_press(body(confidence='unsure', answers=answers)) == Verb(
+        'partial', 'web', who='ada', code='17', stage='reached', note=NOTE, confidence='unsure',
+        answers=answers)
     assert parse_press(body()) == Verb('partial', 'web', who='ada', code='17', stage='reached',
                                        note=NOTE)
 
@@ -49,6 +53,13 @@ def test_every_button_of_the_page_is_known(verb: str) -> None:
     (b'{"verb": "start", "code": "1", "note": "\\ud800"}', 'control'),
     (body(note='x' * 1001), 'at most 1000'),
     (body(value=1), 'value'),
+    (body(confidence='maybe'), 'unknown confidence'),
+    (body(confidence=['sure']), 'unknown confidence'),
+    (body(answers=['reached']), 'answers'),
+    (body(answers={'reached': 1}), 'true or false'),
+    (body(answers={'a\nb': True}), 'control'),
+    (body(answers={'x' * 61: True}), 'at most 60'),
+    (body(answers={str(number): True for number in range(31)}), 'at most 30'),
     (body(source='simulator'), 'unknown field'),
     (body(**{'\ud800': ''}), 'unknown field'),
 ])

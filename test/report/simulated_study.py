@@ -11,19 +11,24 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from vla_drop_ros.trials.conductor import Conductor, Verb
 from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.design import Design, parse_design
+from vla_drop_ros.trials.incidents import INCIDENTS
 from vla_drop_ros.trials.locked_study import lock, LockedStudy, open_schedule
 from vla_drop_ros.trials.log import TrialLog
+from vla_drop_ros.trials.reference_pictures import ReferencePictures
 from vla_drop_ros.trials.sealed_schedule import SealedSchedule, Slot
 from vla_drop_ros.trials.study_log import begin_session, LOG_FILE, open_log
 from vla_drop_ros.trials.unblinding import stopping_rule
 
 Rates = Mapping[str, float]
 FAILURES = ('missed_grasp', 'dropped', 'wrong_object')
+NOTES = ('closed beside the block', 'let it fall on the way, near the bin',
+         'went to the other block and stayed there for a while before the time was over')
 INVALID = ('reset_failed', 'emergency_stop', 'camera_lost')
 
 
@@ -60,6 +65,13 @@ class World:
         detector: error of the detector; None: there is none.
         latency: median age at the command, [s]; empty: not measured.
         memory: of the policy, [MB].
+        incidents: rate a trial of each kind, by arm.
+        unsure: share of verdicts of which the operator is not sure.
+        notes: whether failures come with a note.
+        rated: share of valid trials that a second person rates, with an error of 10 %.
+        host: watts of the GPU, by arm; empty: nothing of the computer is measured.
+        motion: whether smoothness and preparation are measured.
+        pictures: whether a picture is taken at the start.
         guesses: share of trials after which people guess the arm, by luck.
         knowing: of a guess to be right whatever the luck.
         seed: of all draws.
@@ -74,6 +86,13 @@ class World:
     detector: float | None = None
     latency: Rates = field(default_factory=dict)
     memory: Rates = field(default_factory=dict)
+    incidents: Rates = field(default_factory=dict)
+    unsure: float = 0.0
+    notes: bool = False
+    rated: float = 0.0
+    host: Rates = field(default_factory=dict)
+    motion: bool = False
+    pictures: bool = False
     guesses: float = 0.0
     knowing: float = 0.0
     seed: int = 0
@@ -91,6 +110,10 @@ class Fate:
     detected: bool | None
     undone: bool
     guess: str
+    incidents: tuple[str, ...]
+    sure: bool
+    note: str
+    rated: bool | None
 
 
 def fate(world: World, design: Design, slot: Slot, attempt: int) -> Fate:
@@ -118,6 +141,11 @@ def fate(world: World, design: Design, slot: Slot, attempt: int) -> Fate:
                              'p95': 1.3 * typical, 'worst': 2.0 * typical}
     if arm in world.memory:
         values['memory_mb'] = world.memory[arm]
+    if world.motion:
+        values['motion'] |= {'mean_speed': 0.08, 'max_speed': 0.3, 'samples': 99,
+                             'sparc': -2.5 - float(mine.uniform(0, 1)) - arms.index(arm),
+                             'jerk': 9.0 + float(mine.normal()), 'moved_after': 0.4}
+    values |= more_values(world, arm, mine)
     kind = 'baseline' if arm == arms[0] else 'pruned'
     other = 'pruned' if arm == arms[0] else 'baseline'
     guess = ''
@@ -126,7 +154,31 @@ def fate(world: World, design: Design, slot: Slot, attempt: int) -> Fate:
             mine.choice([kind, other, 'unsure']))
     detected = None if world.detector is None else bool(won ^ (mine.random() < world.detector))
     return Fate(verdict, stage if verdict == 'partial' else '', reason, seconds, values, detected,
-                mine.random() < world.undo, guess)
+                mine.random() < world.undo, guess, _incidents(world, arm, mine),
+                mine.random() >= world.unsure,
+                str(mine.choice(NOTES)) if world.notes and not won else '',
+                bool(won ^ (mine.random() < 0.1)) if mine.random() < world.rated else None)
+
+
+def _incidents(world: World, arm: str, mine: np.random.Generator) -> tuple[str, ...]:
+    return tuple(kind for kind in INCIDENTS
+                 for _ in range(mine.poisson(world.incidents.get(arm, 0.0))))
+
+
+def more_values(world: World, arm: str, mine: np.random.Generator) -> dict[str, Any]:
+    """Return what only newer logs hold."""
+    found: dict[str, Any] = {}
+    if world.motion:
+        found = {'prepare': {'policy': 0.2, 'arrange': float(mine.uniform(12, 30))},
+                 'verdict_after': float(mine.uniform(1, 6))}
+    if arm in world.host:
+        found['control'] = {'commands': 400, 'rate': 20.0 + float(mine.normal(0, 0.05)),
+                            'longest_gap': float(mine.uniform(0.05, 0.09))}
+        watts = world.host[arm] * float(mine.uniform(0.97, 1.03))
+        found['host'] = {'cpu': 0.3, 'memory': 6e9, 'gpu_memory': 9e9, 'gpu_power': watts,
+                         'gpu_energy': 12.0 * watts, 'gpu_busy': 0.7, 'temperature': 61.0,
+                         'throttled': bool(mine.random() < 0.05)}
+    return found
 
 
 class Operator:
@@ -136,6 +188,8 @@ class Operator:
                  rounds: tuple[int, int] = (0, 0)) -> None:
         """Take the study and an open log; ``rounds`` as in ``open_log``."""
         self.now, self.world, self.log = 1000.0, world, log
+        self.folder = log.path.parent
+        self.ratings: list[dict[str, str]] = []
         self.design, self.schedule = study.design, schedule
         self.conductor = Conductor(
             study.design, schedule, log.append,
@@ -154,24 +208,45 @@ class Operator:
         code = current.code
         self.now += 15.0
         self.press('start', code=code)
+        for kind in what.incidents:
+            self.press(kind, code=code, note='beside the bin' if kind == 'collision' else '')
         if what.seconds >= self.design.timeout:
             self.now += self.design.timeout + 0.01
             self.conductor.tick(self.now)
         else:
             self.now += what.seconds
             self.press('stop', code=code)
-        self.conductor.measure(code, {**what.values, 'bag': {
+        picture = what.values['picture']
+        if self.world.pictures:
+            uri, digest = ReferencePictures(self.folder).save(code, scene(
+                self.conductor.current.condition, picture['match']))
+            picture = {**picture, 'uri': uri, 'sha256': digest}
+        self.conductor.measure(code, {**what.values, 'picture': picture, 'bag': {
             'uri': f'bags/{code}', 'sha256': sha256(code.encode()).hexdigest(), 'messages': 900,
             'lost': 0, 'topics': 8}})
         if what.detected is not None:
             self.press('detect', 'detector', code=code, value=what.detected)
-        more = {'stage': what.stage, 'reason': what.reason, 'code': code}
+        more = {'stage': what.stage, 'reason': what.reason, 'code': code, 'note': what.note,
+                'confidence': 'sure' if what.sure else 'unsure'}
         self.press(what.verdict, **more)
         if what.undone:
             self.press('undo', code=code)
             self.press(what.verdict, **more)
         if what.guess:
             self.press('guess', code=code, reason=what.guess)
+        if what.rated is not None and what.verdict != 'invalid':
+            self.ratings.append({'code': code, 'rater': 'bob', 'stage': '', 'note': '',
+                                 'verdict': 'success' if what.rated else 'failure'})
+
+
+def scene(condition: str, match: float) -> bytes:
+    """Return a picture of a scene as JPEG; the worse the match, the more it is moved."""
+    picture = np.full((480, 640, 3), 225, np.uint8)
+    picture[300:, :] = 150
+    left = 80 + 60 * (sum(map(ord, condition)) % 6) + round(400 * (1 - match))
+    picture[260:340, left:left + 80] = (40, 60, 200)
+    found: bytes = cv2.imencode('.jpg', picture)[1].tobytes()
+    return found
 
 
 def locked(folder: Path, data: Mapping[str, Any]) -> LockedStudy:
@@ -216,3 +291,5 @@ def run(folder: Path, study: LockedStudy, world: World, trials: int, stop_when_a
                     operator.conductor.phase is Phase.ARRANGE):
                 operator.press('finish')
         log.append('session_end', {'session': number})
+        for rating in operator.ratings:
+            log.append('rated', rating)

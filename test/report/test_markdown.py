@@ -13,6 +13,8 @@ def test_it_has_every_section_and_figure(opened: Results) -> None:
     text = as_markdown(told)
     assert all(f'## {section.title}' in text for section in told.sections)
     assert all(f'(figures/{one.name}.svg)' in text for one in told.pictures)
+    assert told.photographs and all(f'(figures/{one.name}.jpg)' in text
+                                    for one in told.photographs)
     assert f'> **{opened.comparisons[0].verdict.word.value}.**' in text
 
 

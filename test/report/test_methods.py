@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+from vla_drop_ros import __version__
 from vla_drop_ros.report.methods import bibliography, paragraph, SOURCES
 from vla_drop_ros.report.results import Results, results_of
 from vla_drop_ros.report.study_record import read_record
@@ -23,8 +24,9 @@ def test_sources_are_complete(study: Callable[..., Path], studies: ModuleType, r
         ('base', 'nine', 'six'), stopping=stopping, several=several))
     text = paragraph(results_of(read_record(folder)))
     keys = set(re.findall(r'\[([a-z]+\d{4})\]', text))
-    entries = set(re.findall(r'@\w+\{(\w+),', bibliography(text)))
-    assert keys == entries <= set(SOURCES)
+    *sources, own = re.findall(r'@\w+\{(\w+),', bibliography(text))
+    assert keys == set(sources) <= set(SOURCES)
+    assert own == 'vla_drop_ros' and f'version = {{{__version__}}}' in bibliography(text)
     assert ('holm1979' in keys) == (several == 'holm')
     assert ('tango1998' in keys) == (rule != 'anytime')
 

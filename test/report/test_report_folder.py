@@ -19,9 +19,10 @@ def test_everything_is_written(opened: Results, tmp_path: Path) -> None:
     names = {path.name for path in page.parent.iterdir()}
     assert names == {'report.html', 'report.md', 'results.json', 'trials.csv',
                      'trials.dictionary.csv', 'figures'}
-    assert all((page.parent / line.split('](')[1].rstrip(')')).exists()
-               for line in (page.parent / 'report.md').read_text().splitlines()
-               if line.startswith('!['))
+    shown = re.findall(r'\]\((figures/[^)]+)\)', (page.parent / 'report.md').read_text())
+    assert {Path(name).suffix for name in shown} == {'.svg', '.jpg'}
+    assert sorted(path.name for path in (page.parent / 'figures').iterdir()) == sorted(
+        {Path(name).name for name in shown})
     with (page.parent / 'trials.csv').open() as file:
         assert {row['arm'] for row in csv.DictReader(file)} == {'whole9', 'lean9'}
 
@@ -31,9 +32,9 @@ def test_links_lead_home_from_anywhere(opened: Results, tmp_path: Path) -> None:
     for target in (tmp_path / 'a' / 'b', None):
         page = write_report(opened, target)
         links = re.findall(r'href="([^"#]+)"', page.read_text())
-        bags = {(page.parent / link).resolve() for link in links}
-        assert bags == {(opened.record.folder / 'bags' / row.code).resolve()
-                        for row in opened.rows}
+        found = {(page.parent / link).resolve() for link in links}
+        assert found == {(opened.record.folder / row.text(kind, 'uri')).resolve()
+                         for row in opened.rows for kind in ('bag', 'picture')}
 
 
 def test_a_blinded_report_leaves_nothing_of_an_open_one(opened: Results, blinded: Results,
@@ -44,7 +45,7 @@ def test_a_blinded_report_leaves_nothing_of_an_open_one(opened: Results, blinded
     assert json.loads((tmp_path / 'results.json').read_text())['blinded']
     for path in tmp_path.rglob('*'):
         assert path.is_dir() or 'lean9' not in path.read_text(), path
-    assert not list((tmp_path / 'figures').iterdir())
+    assert {path.name for path in (tmp_path / 'figures').iterdir()} <= {'drift.svg'}
 
 
 def test_a_folder_that_cannot_be_written_is_named(opened: Results, tmp_path: Path) -> None:

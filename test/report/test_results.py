@@ -77,7 +77,8 @@ def test_failures_stages_and_invalid_trials_by_arm(folder: Path, opened: Results
     verdicts = recount(folder)
     for arm in opened.arms:
         mine = [verdict for (name, _), verdict in verdicts.items() if name == arm.name]
-        assert sum(arm.failures.values()) == mine.count('failure')
+        assert sum(arm.failures.values()) == len(mine) - mine.count('success')
+        assert arm.failures.get('partial success', 0) == mine.count('partial')
         assert arm.stages[-1] == pytest.approx(mine.count('success') / len(mine))
         assert list(arm.stages) == sorted(arm.stages, reverse=True)
         assert arm.solved.share[-1] == pytest.approx(arm.success.estimate)

@@ -35,6 +35,18 @@ def test_a_second_report_adds_no_event(study: Callable[..., Path]) -> None:
     assert kinds.count('unblinded') == 1 and 'since' in record.opening
 
 
+def test_copies_that_two_people_opened_are_one_record(study: Callable[..., Path]) -> None:
+    """Each opening is written into its copy; together they are the study, and both are told."""
+    folder = study(trials=9)
+    copy = folder / 'copy.jsonl'
+    copy.write_bytes((folder / 'log.jsonl').read_bytes())
+    unblind(read_record(folder, [copy]), 'P2', early=True)
+    unblind(read_record(folder, [folder / 'log.jsonl']), 'P1', early=True)
+    record = unblind(read_record(folder), 'P3', early=True)
+    assert {event.data['who'] for _, event in record.events('unblinded')} == {'P1', 'P2'}
+    assert 'since' in record.opening and len(record.attempts) == 10
+
+
 def test_a_log_that_a_node_writes_is_left_alone(study: Callable[..., Path]) -> None:
     """While a node could still judge nobody sees the arms; the blinded view works."""
     folder = study(trials=9)

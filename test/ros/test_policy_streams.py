@@ -8,11 +8,11 @@ import pytest
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 
 from vla_drop_ros.nodes.managed_node import ManagedNode
-from vla_drop_ros.nodes.policy_streams import hear_instructions, Once
-from vla_drop_ros.nodes.qos import LATCHED, STATUS
+from vla_drop_ros.nodes.policy_streams import hear_instructions, NO_TRIAL, Once, watch_trials
+from vla_drop_ros.nodes.qos import COMMAND, LATCHED, STATUS
 
 pytestmark = pytest.mark.ros
 
@@ -69,3 +69,34 @@ def test_the_last_instruction_wins_after_a_busy_executor(qos: Any) -> None:
     node.destroy_node()
     publishing.destroy_node()
     context.shutdown()
+
+
+def test_a_policy_that_missed_the_end_of_its_trial_is_told_by_the_beat() -> None:
+    """While no trial runs nothing is obeyed; one beat that waited behind a start is no order."""
+    context = Context()
+    context.init()
+    trials, node = Node('trial_node', context=context), ManagedNode('policy', context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    stops: list[int] = []
+    fault = watch_trials(node, lambda: len(stops) < 2, lambda: stops.append(1))
+    publisher = trials.create_publisher(Header, 'trial_node/heartbeat', COMMAND)
+    limit = time.monotonic() + 20.0
+    try:
+        while not publisher.get_subscription_count():
+            assert time.monotonic() < limit
+            executor.spin_once(timeout_sec=0.05)
+        for number, (frame, stopped) in enumerate((
+                ('', 0), (NO_TRIAL, 0), ('', 0), (NO_TRIAL, 0), (NO_TRIAL, 1), (NO_TRIAL, 2),
+                (NO_TRIAL, 2)), start=1):
+            message = Header(frame_id=frame)
+            message.stamp.sec = 10 * number
+            publisher.publish(message)
+            while fault(10.0 * number):  # until the newest beat is this one
+                assert time.monotonic() < limit, (frame, stops)
+                executor.spin_once(timeout_sec=0.05)
+            assert len(stops) == stopped
+    finally:
+        node.destroy_node()
+        trials.destroy_node()
+        context.shutdown()

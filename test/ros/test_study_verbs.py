@@ -25,6 +25,13 @@ pytestmark = pytest.mark.ros
     ('invalid camera_lost', Verb('invalid', 'topic', reason='camera_lost')),
     ('{"verb": "failure", "code": "17", "reason": "dropped", "who": "ann", "source": "web"}',
      Verb('failure', 'topic', code='17', reason='dropped', who='ann')),
+    ('{"verb": "partial", "stage": "grasped", "confidence": "unsure", '
+     '"answers": {"grasped": true}}', Verb('partial', 'topic', stage='grasped',
+                                           confidence='unsure', answers={'grasped': True})),
+    ('near_miss', Verb('near_miss', 'topic')),
+    ('failure dropped unsure', Verb('failure', 'topic', reason='dropped', confidence='unsure')),
+    ('partial grasped unsure', Verb('partial', 'topic', stage='grasped', confidence='unsure')),
+    ('success unsure', Verb('success', 'topic', confidence='unsure')),
     ('', Verb('', 'topic'))])
 def test_words_and_json(text: str, expected: Verb) -> None:
     """What follows a word is its stage or reason; a message cannot claim another source."""
@@ -32,6 +39,9 @@ def test_words_and_json(text: str, expected: Verb) -> None:
 
 
 @pytest.mark.parametrize('text', ['{"verb": 7}', '{"arm": "x"}', '{', '{"verb": "start"} x',
+                                  '{"verb": "success", "answers": [1]}',
+                                  '{"verb": "success", "answers": {"reached": 1}}',
+                                  '{"verb": "success", "answers": {"\\ud800": true}}',
                                   '{"verb": ' + '[' * 9_000, '{"verb": "\\ud800"}',
                                   '{"verb": "success", "note": "\\udc01"}'])
 def test_nonsense_is_refused(text: str) -> None:
@@ -71,6 +81,8 @@ def test_every_name_that_ros_allows_is_a_service() -> None:
             lambda verb: Reply(True, ''))
         names = {service.service_name for service in node.services}
         assert {'/trials/failure/too_fast', '/trials/partial/was_lifted'} <= names
+        assert {'/trials/intervention', '/trials/near_miss', '/trials/collision',
+                '/trials/forget'} <= names
         assert not any(name.endswith(('3d', '9', 'way', 'ber')) for name in names)
     finally:
         node.destroy_node()

@@ -9,8 +9,10 @@ from pathlib import Path
 import time
 from typing import Any
 
+from geometry_msgs.msg import PoseStamped
 import numpy as np
 import pytest
+from rcl_interfaces.msg import Log
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -22,10 +24,11 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.nodes.images import image_message
-from vla_drop_ros.nodes.messages import clock_seconds, header
-from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATUS
+from vla_drop_ros.nodes.messages import clock_seconds, header, pose_message
+from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATE, STATUS
 from vla_drop_ros.nodes.simulated_operator_node import SimulatedOperatorNode
 from vla_drop_ros.nodes.trial_node import TrialNode
+from vla_drop_ros.trials.attempts import Attempt
 from vla_drop_ros.trials.course import Course
 from vla_drop_ros.trials.design import parse_design
 from vla_drop_ros.trials.locked_study import load_study, lock, open_schedule
@@ -33,6 +36,8 @@ from vla_drop_ros.trials.log import read_log
 
 pytestmark = pytest.mark.ros
 
+SEALED_MEASURES = ('"motion"', '"control"', '"host"', '"prepare"', 'verdict_after', 'sparc',
+                   'longest_gap', 'moved_after', 'gpu_', '"cpu"')
 ROBOT = Path(__file__).parents[2] / 'config' / 'robots' / 'simulated_arm.yaml'
 
 
@@ -54,6 +59,8 @@ class Machines(Node):
         self._age = publish(Float64, 'command_gate/capture_to_command', STATUS)
         self._success = publish(Bool, '~/success', LATCHED)
         self._camera = publish(Image, 'front_camera/image_raw', IMAGE)
+        self._pose = publish(PoseStamped, 'ee_pose', STATE)
+        self._command = publish(PoseStamped, 'target_pose', COMMAND)
         self.gate.publish(String(data='holding: no chunk'))
         self.create_subscription(String, 'instruction', self._instruct, LATCHED)
         self.create_service(Trigger, '~/reset', self._reset)
@@ -78,6 +85,10 @@ class Machines(Node):
             self._chunk.publish(JointTrajectory(header=header(now, 'base_link'),
                                                 points=[JointTrajectoryPoint()]))
             self._age.publish(Float64(data=0.12))
+            place = pose_message(now, 'base_link', np.array([0.4, 0.02 * self.chunks, 0.2]),
+                                 np.array([0.0, 0.0, 0.0, 1.0]))
+            self._pose.publish(place)
+            self._command.publish(place)
             if self.chunks == 3 and self.solves():
                 self._success.publish(Bool(data=True))
 
@@ -98,6 +109,9 @@ class Cell:
         self.person.create_subscription(
             String, 'trial_node/state', lambda message: self.states.append(
                 json.loads(message.data)), LATCHED)
+        self.said: list[str] = []
+        self.person.create_subscription(
+            Log, '/rosout', lambda message: self.said.append(message.msg), STATUS)
         self.verbs = self.person.create_publisher(String, 'trial_node/verb', STATUS)
         self.joy = self.person.create_publisher(Joy, 'joy', STATUS)
         self.trials = self.begin()
@@ -186,7 +200,7 @@ def test_a_whole_study_with_a_simulated_person(make: Callable[..., Cell], study:
     schedule = open_schedule(study, load_study(study))
     cell.machines.solves = lambda: schedule.arm_of(
         cell.trials.session.conductor.token()) == 'baseline'
-    person = SimulatedOperatorNode(cell.context)
+    person = SimulatedOperatorNode(cell.context, [Parameter('remarks', value=0.5)])
     cell.executor.add_node(person)
     assert person.start()
     cell.until(lambda: person.finished, 90.0)
@@ -203,8 +217,24 @@ def test_a_whole_study_with_a_simulated_person(make: Callable[..., Cell], study:
         assert picture.read_bytes()[:2] == b'\xff\xd8'
     assert sum('match' in one.values['picture'] for one in attempts) >= 4, 'seen before'
     assert sum(one.guess != '' for one in attempts) == 5
+    assert 0 < sum(bool(one.incidents) for one in attempts) < 8
+    assert {one.confidence for one in attempts} == {'sure', 'unsure'}
     assert cell.machines.resets >= 8
     assert not any('"arm' in json.dumps(state) for state in cell.states)
+    check_measures(attempts, cell)
+
+
+def check_measures(attempts: list[Attempt], cell: Cell) -> None:
+    """Check that the log has what was measured of each trial, and that nobody else was told."""
+    for one in attempts:
+        values = one.values
+        assert values['motion']['path'] > 0.0  # how far it came hangs on the load of the machine
+        assert values['control']['commands'] >= 2 and values['control']['rate'] > 0.0
+        assert values['prepare']['policy'] >= 0.0 and values['verdict_after'] >= 0.0
+        assert ('arrange' in values['prepare']) == (one is not attempts[0])
+        assert values['host']['memory'] > 2**20
+    told = '\n'.join([*map(json.dumps, cell.states), *cell.said])
+    assert not [word for word in SEALED_MEASURES if word in told]
 
 
 def test_people_press_services_topics_and_buttons(make: Callable[..., Cell]) -> None:
@@ -215,11 +245,15 @@ def test_people_press_services_topics_and_buttons(make: Callable[..., Cell]) -> 
     assert not cell.ask('success').success
     assert cell.ask('start').success and not cell.ask('start').success
     cell.until(lambda: cell.machines.chunks > 2)
+    for verb in ('near_miss', 'collision', 'forget'):
+        assert cell.ask(verb).success
     assert cell.ask('stop').success
     cell.until(lambda: cell.machines.instruction == '')
-    assert cell.ask('partial/grasped').success
+    assert cell.ask('intervention').success and cell.ask('partial/grasped').success
+    assert not cell.ask('near_miss').success and not cell.ask('forget').success
     cell.until(cell.ready)
-    for text, phase in (('start', 'running'), ('stop', 'judge'), ('failure dropped', 'arrange')):
+    for text, phase in (('start', 'running'), ('stop', 'judge'),
+                        ('failure dropped unsure', 'arrange')):
         cell.verbs.publish(String(data=text))
         cell.until(partial(cell.phase, phase))
     cell.until(cell.ready)
@@ -230,6 +264,9 @@ def test_people_press_services_topics_and_buttons(make: Callable[..., Cell]) -> 
     attempts = cell.course().attempts
     assert [(one.verdict, one.source) for one in attempts[:3]] == [
         ('partial', 'service'), ('failure', 'topic'), ('invalid', 'joy')]
+    assert [one.kind for one in attempts[0].incidents] == ['near_miss', 'intervention']
+    assert attempts[0].incidents[0].seconds_after_start > 0.0
+    assert attempts[1].confidence == 'unsure'
     assert attempts[1].reason == 'dropped' and attempts[3].attempt == 1, 'the same slot again'
     cell.verbs.publish(String(data='{"verb": "success", "arm": "x"}'))
     cell.verbs.publish(String(data='{"verb": 7}'))
@@ -278,6 +315,18 @@ def test_after_a_crash_the_same_trial_is_judged(make: Callable[..., Cell]) -> No
         'session') == 2
 
 
+def test_the_session_says_on_what_it_was_run(make: Callable[..., Cell], tmp_path: Path) -> None:
+    """The rig as people state it, the machine as it says itself, the middleware that is in use."""
+    rig = tmp_path / 'rig.yaml'
+    rig.write_text('robot_model: FR3\nlux: 450\n')
+    cell = make(rig_file=str(rig))
+    session = next(event.data for event in read_log(cell.folder / 'log.jsonl').events
+                   if event.kind == 'session')
+    assert session['rig'] == {'robot_model': 'FR3', 'lux': 450}
+    assert session['host']['rmw'].startswith('rmw_') and session['host']['packages']['numpy']
+    assert session['parameters']['rig_file'] == str(rig)
+
+
 def test_what_cannot_run_is_refused(study: Path, tmp_path: Path) -> None:
     """No study, one that was changed, a gamepad with nonsense: a sentence, and the log is free."""
     context = Context()
@@ -285,6 +334,7 @@ def test_what_cannot_run_is_refused(study: Path, tmp_path: Path) -> None:
     try:
         for values, words in (
                 ({}, 'study is empty'), ({'study': str(tmp_path)}, 'no locked study'),
+                ({'study': str(study), 'rig_file': str(ROBOT)}, 'robot.*robot_model'),
                 ({'study': str(study), 'joy_buttons': ['start']}, "joy button 'start'")):
             with pytest.raises(TrialError, match=words):
                 TrialNode(context, [Parameter(name, value=value) for name, value in {

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small design that the tests of a study share."""
 
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -28,3 +31,29 @@ def _design_data() -> dict[str, Any]:
 @pytest.fixture(name='design')
 def _design(design_data: dict[str, Any]) -> Design:
     return parse_design(design_data)
+
+
+@pytest.fixture(name='machine', scope='session')
+def _machine() -> ModuleType:
+    """Return ``machine.py``: the files of /proc and /sys, and programs, as a machine has them."""
+    return _load('machine')
+
+
+@pytest.fixture(name='make_cell', scope='session')
+def _make_cell() -> Any:
+    """Return the ``Cell`` of ``study_cell.py``: a session with machines that obey."""
+    return _load('study_cell').Cell
+
+
+@pytest.fixture(name='cell')
+def _cell(make_cell: Any, design: Design) -> Any:
+    return make_cell(design)
+
+
+def _load(name: str) -> ModuleType:
+    """Return a module that lies beside this one."""
+    spec = spec_from_file_location(name, Path(__file__).with_name(f'{name}.py'))
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

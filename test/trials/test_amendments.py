@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What people add afterwards is in the log, counts where it must, and nothing else slips in."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import pytest
 
 from vla_drop_ros.errors import TrialError
-from vla_drop_ros.trials.amendments import amend, relabel
+from vla_drop_ros.trials.amendments import amend, rate, relabel
 from vla_drop_ros.trials.locked_study import LockedStudy
 from vla_drop_ros.trials.log import read_log, TrialLog
 from vla_drop_ros.trials.merged_log import merge, read_logs
+from vla_drop_ros.trials.ratings import Rating
 from vla_drop_ros.trials.sealed_schedule import SealedSchedule
 
 Run = tuple[Path, LockedStudy, SealedSchedule]
@@ -77,6 +79,40 @@ def test_words_that_the_design_does_not_know_change_nothing(
     with pytest.raises(TrialError, match=message):
         relabel(path, study, **{'code': '3', 'verdict': 'success', 'why': 'video', 'who': 'P2',
                                 **words})
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize('rating', [
+    Rating('R2', 'success'), Rating('R2', 'partial', 'reached', ' hand was there '),
+    Rating('R2', 'failure', 'reached'), Rating('R2', 'failure')])
+def test_a_rating_stands_beside_the_verdict(run: Run, rating: Rating) -> None:
+    """It is a line of the chain, merged like any other, and changes no verdict."""
+    path, study, schedule = run
+    [log] = read_logs([path], study, schedule).values()
+    before = log.course.find('3').verdict
+    rate(path, study, '3', rating)
+    merge([path], path.with_name('all.jsonl'))
+    [log] = read_logs([path.with_name('all.jsonl')], study, schedule).values()
+    after = log.course.find('3')
+    assert after.ratings == [replace(rating, note=rating.note.strip())]
+    assert after.verdict == before and not after.relabelled
+
+
+@pytest.mark.parametrize(('code', 'rating', 'message'), [
+    ('3', Rating('P1', 'success'), "'P1' judged trial 3 at the robot"),
+    ('9', Rating('R2', 'success'), "no judged trial '9'"),
+    ('3', Rating('R2', 'invalid'), 'cannot be made invalid'),
+    ('3', Rating('R2', 'partial'), 'unknown stage'),
+    ('3', Rating('R2', 'failure', 'flown'), 'valid: reached'),
+    ('3', Rating('R2', 'success', 'reached'), 'has no stage'),
+    ('3', Rating(' ', 'success'), '--rater has 1 characters')])
+def test_a_wrong_rating_changes_nothing(run: Run, code: str, rating: Rating,
+                                        message: str) -> None:
+    """Every refusal says why, and the log stays as it is, to the byte."""
+    path, study, _ = run
+    before = path.read_bytes()
+    with pytest.raises(TrialError, match=message):
+        rate(path, study, code, rating)
     assert path.read_bytes() == before
 
 

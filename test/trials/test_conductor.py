@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.attempts import Attempt
 from vla_drop_ros.trials.conductor import Conductor, Verb, VERBS
 from vla_drop_ros.trials.course import Phase
-from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.design import Design, Stopping
 from vla_drop_ros.trials.sealed_schedule import SealedSchedule
 
 
@@ -69,6 +70,36 @@ def test_trials_follow_the_schedule(study: Study) -> None:
     assert [one.verdict for one in attempts] == ['success', 'failure', 'success', '']
     assert attempts[0].duration == 1.0 and attempts[0].source == 'web'
     assert study.conductor.condition.id == study.schedule.slot(3).condition
+
+
+def test_incidents_are_noted_and_change_no_verdict(study: Study) -> None:
+    """While it runs and until the verdict; a mis-tap is taken back; then they stay."""
+    assert not study.press('collision') and not study.press('forget')
+    study.press('start')
+    assert study.press('near_miss', note='bin') and study.press('collision')
+    study.press('stop')
+    assert study.press('intervention') and study.press('forget')
+    assert not study.press('collision', code='2') and study.press('collision', code='1')
+    assert study.press('success') and not study.press('near_miss') and not study.press('forget')
+    first = study.conductor.attempts[0]
+    assert [one.kind for one in first.incidents] == ['near_miss', 'collision', 'collision']
+    assert first.incidents[0].seconds_after_start == 1.0 and first.incidents[0].note == 'bin'
+    assert first.verdict == 'success' and study.conductor.current.incidents == []
+    assert study.press('undo') and study.press('forget') and study.press('failure')
+    assert len(first.incidents) == 2 and first.verdict == 'failure'
+
+
+def test_a_verdict_says_how_sure_it_is_and_what_was_reached(study: Study) -> None:
+    """Only words of the design are taken; an undo forgets them with the verdict."""
+    study.press('start')
+    study.press('stop')
+    assert not study.press('success', confidence='maybe')
+    assert not study.press('success', answers={'flown': True})
+    assert study.press('failure', confidence='unsure', answers={'reached': True})
+    first = study.conductor.attempts[0]
+    assert (first.confidence, first.answers) == ('unsure', {'reached': True})
+    assert study.press('undo') and (first.confidence, first.answers) == ('sure', {})
+    assert study.press('success') and study.events[-2][1]['confidence'] == 'sure'
 
 
 def test_a_verdict_needs_a_stop_first(study: Study) -> None:
@@ -220,7 +251,7 @@ def test_a_crash_at_any_event_goes_on_at_the_same_slot(design: Design) -> None:
             value=bool(rng.integers(2)))
     events = copy.deepcopy(study.events)
     assert {kind for kind, _ in events} >= {'issued', 'started', 'ended', 'judged', 'undone',
-                                            'detected', 'refused'}
+                                            'detected', 'refused', 'incident', 'forgotten'}
     for length in range(len(events) + 1):
         study.events = copy.deepcopy(events[:length])
         again = study.make()
@@ -247,8 +278,26 @@ def test_nobody_who_has_seen_the_arms_judges_again(design: Design) -> None:
 
 
 def test_a_button_that_hangs_fills_no_disk(study: Study) -> None:
-    """Refusals are logged up to a number, and counted beyond."""
+    """Refusals and incidents are logged up to a number; refusals are counted beyond."""
+    study.press('start')
+    assert [study.press('near_miss') for _ in range(60)] == [True] * 50 + [False] * 10
+    study.conductor.refusals, study.events = 0, []
+    study.press('stop')
+    study.press('success')
     for _ in range(1000):
         assert not study.press('success')
     assert study.conductor.refusals == 1000
     assert sum(kind == 'refused' for kind, _ in study.events) == 300
+
+
+def test_an_endless_study_is_ended_by_people(design: Design) -> None:
+    """Between two trials, whenever they want; the log says that the rule had no answer."""
+    endless = Study(replace(design, stopping=Stopping('anytime', 0)))
+    endless.trial()
+    assert endless.press('start') and not endless.press('finish')
+    assert endless.press('stop') and endless.press('failure') and endless.press('finish')
+    assert 'no answer' in endless.conductor.course.finished
+    assert endless.press('undo') and endless.press('success')
+    with_rule = Study(design)
+    with_rule.trial()
+    assert not with_rule.press('finish')

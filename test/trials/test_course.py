@@ -7,6 +7,7 @@ import pytest
 
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.course import Course, Phase
+from vla_drop_ros.trials.ratings import Rating
 
 ISSUED = ('issued', {'code': '1', 'index': 0, 'attempt': 0, 'condition': 'a', 'token': '0.0.x'})
 STARTED = ('started', {'code': '1', 'stamp': 10.0, 'source': 'web'})
@@ -62,6 +63,27 @@ def test_a_later_correction_keeps_what_was_there() -> None:
                        'progress': 0.0, 'who': 'bob', 'why': 'video'})])
     assert course.attempts[0].verdict == 'failure' and course.phase is Phase.ARRANGE
     assert course.attempts[0].relabelled == ['success']
+
+
+def test_what_others_say_of_the_recording_stands_beside_the_verdict() -> None:
+    """A rating changes neither verdict nor phase; a correction forgets doubt and answers."""
+    doubtful = ('judged', {**JUDGED[1], 'confidence': 'unsure', 'answers': {'reached': True}})
+    rated = ('rated', {'code': '1', 'rater': 'R2', 'verdict': 'failure', 'stage': '', 'note': ''})
+    course = Course.of([ISSUED, STARTED, ENDED, doubtful, NEXT, rated])
+    first = course.attempts[0]
+    assert first.ratings == [Rating('R2', 'failure')] and first.verdict == 'success'
+    assert (first.confidence, first.answers) == ('unsure', {'reached': True})
+    assert course.phase is Phase.ARRANGE
+    course.apply('relabelled', {'code': '1', 'verdict': 'failure', 'stage': '', 'reason': '',
+                                'progress': 0.0})
+    assert (first.confidence, first.answers) == ('sure', {}) and first.ratings
+
+
+def test_a_log_from_before_incidents_and_doubt_is_read() -> None:
+    """What it does not say was sure, answered nothing, and had no incident."""
+    first = Course.of([ISSUED, STARTED, ENDED, JUDGED]).attempts[0]
+    assert (first.confidence, first.answers, first.incidents, first.ratings) == (
+        'sure', {}, [], [])
 
 
 def test_unknown_events_say_nothing_and_strange_codes_are_refused() -> None:

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from vla_drop_ros.trials.drift import drift, order_effect
+from vla_drop_ros.trials.drift import drift, homogeneity, order_effect
 from vla_drop_ros.trials.pairs import Outcome
 
 
@@ -44,6 +44,13 @@ def test_without_variation_nothing_is_tested() -> None:
         found = drift(outcomes)
         assert found.trend == 1.0
         assert found.to_dict()['homogeneity'] is None
+
+
+def test_sessions_that_differ_are_found() -> None:
+    """A bad day is seen, alike days are not; one day, or no failure at all, has no test."""
+    assert homogeneity([(18, 20), (17, 20), (6, 20)]) < 0.001
+    assert homogeneity([(16, 20), (17, 20), (0, 0)]) > 0.5
+    assert np.isnan(homogeneity([(16, 20), (0, 0)])) and np.isnan(homogeneity([(9, 9), (5, 5)]))
 
 
 def test_order_matters_where_it_does() -> None:

@@ -9,8 +9,8 @@ from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from vla_drop_ros.errors import TrialError
-from vla_drop_ros.trials.evidence import Terms
-from vla_drop_ros.trials.ladder import climb, fixed_sequence, holm
+from vla_drop_ros.trials.evidence import boundaries, Terms
+from vla_drop_ros.trials.ladder import climb, fixed_sequence, has_answers, holm
 from vla_drop_ros.trials.pairs import Pair
 from vla_drop_ros.trials.statistics import tango_z
 
@@ -95,3 +95,24 @@ def test_unknown_method_and_no_checkpoint() -> None:
         climb({'d1': GOOD}, TERMS, 'bonferoni')
     with pytest.raises(TrialError, match='no pruned'):
         climb({}, TERMS)
+
+
+@pytest.mark.parametrize('rule', ['anytime', 'exact_paired'])
+@pytest.mark.parametrize('method', ['fixed_sequence', 'holm'])
+def test_a_study_ends_when_the_report_has_its_answers(rule: str, method: str) -> None:
+    """Not one look before: by Holm each rung is judged at a smaller error than the study's."""
+    terms = Terms(0.15, 0.05, rule, 90 if rule == 'exact_paired' else 0, 3, 0.3)
+    stored = boundaries(terms)
+
+    def pairs(rounds: int) -> dict[str, list[Pair]]:
+        kinds = {'good': (True, True), 'fair': (True, True), 'bad': (False, True)}
+        return {name: [Pair(place // 3, 'abc'[place % 3], *kind) for place in range(3 * rounds)]
+                for name, kind in kinds.items()}
+
+    ends = next(rounds for rounds in range(1, 31)
+                if has_answers(pairs(rounds), terms, method, stored))
+    for rounds, done in ((ends - 1, False), (ends, True)):
+        rungs = climb(pairs(rounds), terms, method, stored).rungs
+        said = [rung.verdict.word.value for rung in rungs]
+        assert (said == ['NON-INFERIOR', 'NON-INFERIOR', 'WORSE BY MORE THAN THE MARGIN']) is done
+    assert 1 < ends < 30

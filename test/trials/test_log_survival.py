@@ -279,7 +279,7 @@ def press(name):
     now += 1.0
     return conductor.take(Verb(name, 'web', 'P1'), now).done
 
-for room in range(5, 400, 13):
+for room in range(5, 500, 13):
     fill(room)
     for _ in range(2000):
         whole, before = path.read_bytes(), state()

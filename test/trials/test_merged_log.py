@@ -14,7 +14,7 @@ import pytest
 
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.locked_study import LockedStudy
-from vla_drop_ros.trials.log import FIRST, read_log
+from vla_drop_ros.trials.log import FIRST, read_log, TrialLog
 from vla_drop_ros.trials.merged_log import attempts_of, merge, merged, read_logs
 from vla_drop_ros.trials.pairs import pairs_of
 from vla_drop_ros.trials.sealed_schedule import SealedSchedule
@@ -158,6 +158,64 @@ def test_copies_that_went_on_apart_are_refused(three: Played, tmp_path: Path,
     played.play(fork, three.study, three.schedule, seed=99, rounds=(0, 5), robot='robot0')
     with pytest.raises(TrialError, match=r'robot0.jsonl, line 31.* differ.*leave the other out'):
         read_logs([three.logs[0], fork])
+
+
+def opened(path: Path, copy: Path, who: str, keep: int | None = None, ended: bool = True) -> Path:
+    """Return a copy of a log, or of its first lines, into which somebody's opening is written."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    copy.write_bytes(b''.join(lines[:keep]))
+    with TrialLog(copy, resume=True) as log:
+        log.append('unblinded', {'who': who, 'ended': ended})
+    return copy
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_copies_that_were_opened_apart_are_merged(three: Played, tmp_path: Path,
+                                                  seed: int) -> None:
+    """Whoever opened which copy, at the end or before, in any order and tree: all is kept once."""
+    rng = np.random.default_rng(seed)
+    first = three.logs[0]
+    pile = [opened(first, tmp_path / 'ann.jsonl', 'ann'),
+            opened(first, tmp_path / 'bob.jsonl', 'bob'),
+            opened(first, tmp_path / 'early.jsonl', 'eve', 30, ended=False), *three.logs]
+    pile.append(opened(pile[2], tmp_path / 'twice.jsonl', 'fay', ended=False))
+    logs = read_logs(pile)
+    expected = merged(logs)
+    [log] = [one for one in logs.values() if one.asides]
+    who = [event.data['who'] for event in (*log.events, *log.openings)
+           if event.kind == 'unblinded']
+    assert sorted(who) == ['ann', 'bob', 'eve', 'fay']
+    assert set(expected.splitlines()) == {
+        line for path in pile for line in path.read_bytes().splitlines()}
+    step = 0
+    while len(pile) > 1:
+        rng.shuffle(pile)
+        output = tmp_path / f'step{step}.jsonl'
+        merge(pile[:2], output)
+        pile, step = [*pile[2:], output], step + 1
+        if step == 2:
+            pile.append(tmp_path / 'bob.jsonl')
+    assert pile[0].read_bytes() == expected
+    assert three.verdict(pile) == three.verdict(three.logs)
+
+
+def test_only_openings_may_stand_apart(three: Played, tmp_path: Path, played: ModuleType) -> None:
+    """The log goes on after an opening; two that went on, or a made up opening, are refused."""
+    early = opened(three.logs[0], tmp_path / 'early.jsonl', 'eve', 30, ended=False)
+    output = tmp_path / 'all.jsonl'
+    [log] = merge([early, three.logs[0]], output).values()
+    assert log.source == three.logs[0] and len(log.asides) == 1
+    played.play(early, three.study, three.schedule, seed=99, rounds=(0, 5), robot='robot0')
+    with pytest.raises(TrialError, match='differ'):
+        read_logs([output, early])
+    lines = output.read_bytes().splitlines(keepends=True)
+    for forged in (lines[-1].replace(b'"sequence": 30', b'"sequence": 31'),
+                   lines[-1].replace(b'"unblinded"', b'"amendment"'),
+                   lines[-1].replace(b'"previous": "', b'"previous": "0')):
+        assert forged != lines[-1]
+        output.write_bytes(b''.join(lines[:-1]) + forged)
+        with pytest.raises(TrialError, match=f'all.jsonl, line {len(lines)}: '):
+            read_logs([output])
 
 
 def test_another_study_is_refused(three: Played, tmp_path: Path, played: ModuleType,

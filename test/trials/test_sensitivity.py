@@ -61,6 +61,24 @@ def test_an_operator_who_drops_failures_is_seen() -> None:
     assert not worst.no_worse
 
 
+def test_doubted_verdicts() -> None:
+    """Unsure trials removed, at their worst, and the second rater's word: each as by hand."""
+    outcomes = study(2)
+    doubted = [replace(one, sure=place % 10 != 0, rated=(not one.success) if place % 15 == 0
+                       else None) for place, one in enumerate(outcomes)]
+    found = rows(doubted)
+    unsure = {one.place[:2] for one in doubted if not one.sure}
+    assert found['unsure trials removed'].pairs == 60 - len(unsure)
+    assert f'{len(doubted[::10])} of 120 trials' in found['unsure trials removed'].note
+    assert (found['unsure trials at their worst'].interval.estimate
+            < found['all complete pairs'].interval.estimate)
+    turned = [replace(one, success=one.success if one.rated is None else one.rated)
+              for one in doubted]
+    assert found['second rater'].interval == rows(turned)['all complete pairs'].interval
+    assert '8 of 120 trials, 8 rated otherwise' in found['second rater'].note
+    assert not {'unsure trials removed', 'second rater'} & set(rows(outcomes))
+
+
 def test_adversarial_row_is_harder() -> None:
     """What it shows the primary analysis shows too; it is left out where it asks nothing."""
     for seed in range(6):

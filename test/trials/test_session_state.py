@@ -53,12 +53,33 @@ def test_progress_is_told_in_pairs(design: Design) -> None:
 
 @pytest.mark.parametrize(('reason', 'verb'), [
     ('timeout', 'failure'), ('policy_fault', 'failure'), ('safety_stop', 'invalid'),
-    ('robot_fault', 'invalid'), ('crash', 'invalid'), ('detector', 'success'), ('stopped', '')])
+    ('robot_fault', 'invalid'), ('policy_lost', 'invalid'), ('crash', 'invalid'),
+    ('detector', 'success'), ('stopped', '')])
 def test_what_the_end_suggests(design: Design, reason: str, verb: str) -> None:
     """A policy that fails to act has failed; a robot that was stopped proves nothing."""
     found = suggestion(replace(judged(1), end_reason=reason), design)
     assert (found['verb'] if found else '') == verb
     assert not found or not found['reason'] or found['reason'] in design.invalid_reasons
+
+
+def test_what_was_noted_is_shown_of_the_current_trial_only(design: Design) -> None:
+    """With its time as far as anybody knows it; words that were used, and when to rest."""
+    conductor = Conductor(design, SealedSchedule(design, bytes(32)), lambda kind, data: None,
+                          lambda attempts: False)
+    conductor.begin()
+    session = StudySession(design, conductor, lambda: conductor, resets=False)
+    for verb, now in (('start', 10.0), ('near_miss', 11.5), ('stop', 12.0), ('collision', 13.0)):
+        assert conductor.take(Verb(verb, 'web'), now).done
+    state = state_of(session, design, 14.0)
+    assert state['incidents'] == [{'kind': 'near_miss', 'seconds': 1.5},
+                                  {'kind': 'collision', 'seconds': None}]
+    assert state['rest'] == {'minutes_worked': 0, 'due': False}
+    conductor.take(Verb('failure', 'web', reason='wrong_object', note='slow'), 14.0)
+    conductor.take(Verb('start', 'web'), 15.0)
+    state = json.loads(json.dumps(state_of(session, design, 15.0 + 1800.0)))
+    assert state['incidents'] == [] and state['notes'] == ['slow']
+    assert state['failure_reasons'] == ['wrong_object', 'missed_grasp', 'dropped']
+    assert state['rest'] == {'minutes_worked': 30, 'due': True}
 
 
 def test_guesses_are_asked_of_a_few_trials(design: Design) -> None:

@@ -14,9 +14,10 @@ from vla_drop_ros.trials.simulated_operator import SimulatedOperator
 from vla_drop_ros.trials.study_session import StudySession
 
 
-@pytest.mark.parametrize(('slips', 'spoiled', 'early'), [
-    (0.0, 0.0, False), (0.2, 0.1, False), (0.1, 0.0, True)])
-def test_a_whole_study(design: Design, slips: float, spoiled: float, early: bool) -> None:
+@pytest.mark.parametrize(('slips', 'spoiled', 'early', 'remarks'), [
+    (0.0, 0.0, False, 0.0), (0.2, 0.1, False, 0.1), (0.1, 0.0, True, 0.2)])
+def test_a_whole_study(design: Design, slips: float, spoiled: float, early: bool,
+                       remarks: float) -> None:
     """Its verdicts are the truth in the end, whatever it pressed wrongly in between."""
     schedule = SealedSchedule(design, bytes(32))
 
@@ -27,7 +28,7 @@ def test_a_whole_study(design: Design, slips: float, spoiled: float, early: bool
     conductor.begin()
     session = StudySession(design, conductor, lambda: conductor, resets=False)
     session.gate('holding')
-    operator = SimulatedOperator(3, slips, spoiled, early)
+    operator = SimulatedOperator(3, slips, spoiled, early, remarks)
     truth: dict[int, bool] = {}
     for _ in range(5000):
         session.policy(f'sealed:{conductor.token()}')
@@ -48,6 +49,8 @@ def test_a_whole_study(design: Design, slips: float, spoiled: float, early: bool
     assert {one.reason for one in counted} <= {'', 'wrong_object', 'missed_grasp'}
     assert sum(one.guess != '' for one in counted) == 5
     assert bool(spoiled) == any(one.verdict == 'invalid' for one in conductor.attempts)
+    assert bool(remarks) == any(one.incidents for one in conductor.attempts)
+    assert bool(remarks) == any(one.confidence == 'unsure' for one in counted)
     assert bool(slips) == any(one.undone for one in conductor.attempts)
 
 

@@ -22,12 +22,14 @@ def test_the_first_line_says_whose_log_it_is(tmp_path: Path, study: LockedStudy)
     path = tmp_path / 'log.jsonl'
     for session in (1, 2):
         log, events = open_log(path, study, 'left', (0, 0), '1.0')
-        assert begin_session(log, events, 'ann', 'left', {'port': 1}) == session
+        assert begin_session(log, events, 'ann', 'left', {'port': 1}, {'lux': 450},
+                             'rmw_x') == session
         log.close()
     kinds = [event.kind for event in read_log(path).events]
     assert kinds == ['opened', 'session', 'session']
     opened, sat_down, _ = (event.data for event in read_log(path).events)
-    assert opened['study'] == study.design.digest and sat_down['versions']['numpy']
+    assert opened['study'] == study.design.digest and sat_down['rig'] == {'lux': 450}
+    assert sat_down['host']['packages']['numpy'] and sat_down['host']['rmw'] == 'rmw_x'
     assert sat_down['host']['processors'] and sat_down['parameters'] == {'port': 1}
 
 

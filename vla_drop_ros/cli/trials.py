@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from vla_drop_ros import __version__, bringup
-from vla_drop_ros.cli import trials_data, trials_report, trials_study
+from vla_drop_ros.cli import trials_data, trials_rating, trials_report, trials_study
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.manifest import checkpoint_hash
 from vla_drop_ros.trials.boundary import Boundary
@@ -31,11 +31,12 @@ EXAMPLES = """\
 examples:
   vla_drop trials plan config/trials/pick_place.yaml             what it costs, what it cannot see
   vla_drop trials plan config/trials/pick_place.yaml -o study    the same, and lock it
-""" + trials_study.EXAMPLES + trials_report.EXAMPLES + trials_data.EXAMPLES
+""" + trials_study.EXAMPLES + trials_rating.EXAMPLES + (
+    trials_report.EXAMPLES + trials_data.EXAMPLES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions: plan, run, keys, report, and those on logs."""
+    """Add the actions: plan, run, keys, rate, report, and those on logs."""
     actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
     planned = actions.add_parser('plan', help='pairs and robot-hours of a design; -o locks it')
     planned.add_argument('design', type=Path, help='YAML; config/trials holds an example')
@@ -50,13 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     report = actions.add_parser('report', help='check the logs of a study, and say what they show')
     report.add_argument('log', type=Path, metavar='STUDY', help='folder of a locked study')
     trials_report.add_arguments(report)
+    trials_rating.add_actions(actions)
     trials_data.add_actions(actions)
 
 
 def main(args: argparse.Namespace) -> int:
     """Do the action."""
     return {'plan': plan, 'report': trials_report.report, **trials_study.ACTIONS,
-            **trials_data.ACTIONS}[args.action](args)
+            **trials_rating.ACTIONS, **trials_data.ACTIONS}[args.action](args)
 
 
 def plan(args: argparse.Namespace) -> int:

@@ -35,7 +35,7 @@ def add_actions(actions: Any) -> None:
                         help='logs, or merged ones; a copy counts once')
     merge_.add_argument('-o', '--output', type=Path, required=True, help='file to write')
     export_ = actions.add_parser('export', help='write the trials for other tools, with arms')
-    _add_study(export_)
+    add_study(export_)
     export_.add_argument('--format', choices=FORMATS, default='csv',
                          help='csv: a table and its dictionary; fieldtrial: a folder for '
                               'fieldtrial 0.3 (default: %(default)s)')
@@ -48,16 +48,16 @@ def add_actions(actions: Any) -> None:
                          help='even though the study goes on; this is logged')
     export_.add_argument('--who', default='', help='pseudonym of the person who opens the arms')
     amend_ = actions.add_parser('amend', help='write down what was done otherwise than planned')
-    _add_study(amend_)
+    add_study(amend_)
     amend_.add_argument('text', help='what and why; the report shows it')
     relabel_ = actions.add_parser('relabel', help='correct a verdict after the next start')
-    _add_study(relabel_)
+    add_study(relabel_)
     relabel_.add_argument('code', help='what people called the trial, for instance 17')
     relabel_.add_argument('verdict', help=f'one of {", ".join(amendments.CORRECTIONS)}')
     relabel_.add_argument('--why', required=True, help='what the correction rests on')
     relabel_.add_argument('--stage', default='', help='that a partial success reached')
     relabel_.add_argument('--reason', default='', help='of a failure, from the design')
-    _add_study(actions.add_parser('mend', help='end the bags that a killed recorder left open'))
+    add_study(actions.add_parser('mend', help='end the bags that a killed recorder left open'))
     for one in (amend_, relabel_):
         one.add_argument('--who', required=True, help='pseudonym of the person who says so')
         one.add_argument('--log', type=Path, metavar='LOG',
@@ -99,17 +99,17 @@ def export(args: argparse.Namespace) -> int:
 
 def amend(args: argparse.Namespace) -> int:
     """Append an amendment."""
-    event = amendments.amend(_log(args), load_study(args.study), args.text, args.who)
-    print(f'amendment: line {event.sequence + 1} of {_log(args)}')
+    event = amendments.amend(log_of(args), load_study(args.study), args.text, args.who)
+    print(f'amendment: line {event.sequence + 1} of {log_of(args)}')
     return 0
 
 
 def relabel(args: argparse.Namespace) -> int:
     """Append a corrected verdict."""
-    event = amendments.relabel(_log(args), load_study(args.study), args.code, args.verdict,
+    event = amendments.relabel(log_of(args), load_study(args.study), args.code, args.verdict,
                                args.why, args.who, args.stage, args.reason)
     print(f'trial {args.code} is a {args.verdict} now: line {event.sequence + 1} of '
-          f'{_log(args)}; the report counts corrections')
+          f'{log_of(args)}; the report counts corrections')
     return 0
 
 
@@ -130,12 +130,14 @@ ACTIONS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     'mend': mend}
 
 
-def _add_study(parser: argparse.ArgumentParser) -> None:
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """Add the folder of a study."""
     parser.add_argument('study', type=Path, metavar='FOLDER',
                         help='folder of the study, made by vla_drop trials plan')
 
 
-def _log(args: argparse.Namespace) -> Path:
+def log_of(args: argparse.Namespace) -> Path:
+    """Return the log that is meant."""
     return args.log if args.log is not None else args.study / LOG_FILE
 
 

@@ -56,6 +56,8 @@ def add_actions(actions: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run a study to its end, with a bar; an interrupted one goes on where it stopped."""
     study = load_study(args.study)
+    if args.whole and not study.design.stopping.horizon:
+        raise TrialError('--whole goes on to the horizon, and this study has none; leave it out')
     preflight.require([preflight.check_python, preflight.check_ros])
     graph = bringup.ab_trial(study=str(args.study), simulated_operator=True, port=-1,
                              operator='simulated', bags=not args.no_bags,

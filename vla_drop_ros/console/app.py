@@ -19,7 +19,8 @@ from vla_drop_ros.errors import VlaDropError
 
 BODY_TIME = 5.0  # [s] in which a body must have arrived
 FILES = {'console.css': 'text/css', **dict.fromkeys(
-    ('console.js', 'buttons.js', 'camera.js', 'match.js', 'voice.js'), 'text/javascript')}
+    ('console.js', 'buttons.js', 'judging.js', 'camera.js', 'match.js', 'voice.js'),
+    'text/javascript')}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // The buttons: when each may be pressed, what a press sends, and the sheets that ask for more.
 
+import {clearNote, farthest, judgement, judgingKey, placeRubric, renew, showJudging}
+  from './judging.js';
 import {beep, toast} from './voice.js';
 
 const PATIENCE = 15000, SETTLE = 400;  // [ms]
+const INCIDENTS = ['intervention', 'near_miss', 'collision'];
+const ASIDES = [...INCIDENTS, 'forget'];  // said beside what goes on; none holds STOP up
 const VERBS = ['start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish',
-               'rehearse', 'reset'];
+               'rehearse', 'reset', ...ASIDES];
 const JUDGEMENTS = ['success', 'failure', 'partial', 'invalid'];
-const KEYS = {r: 'reset', s: 'success', f: 'failure', p: 'partial', i: 'invalid', u: 'undo'};
+const KEYS = {r: 'reset', s: 'success', f: 'failure', p: 'partial', i: 'invalid', u: 'undo',
+              v: 'intervention', m: 'near_miss', c: 'collision', x: 'forget'};
 const find = id => document.getElementById(id);
 const words = name => name.replaceAll('_', ' ');
 const sheet = find('sheet');
 
-let state = null, linked = false, waiting = '', settled = true, shown = '', settling = 0;
+let state = null, linked = false, waiting = '', noting = '', settled = true, shown = '';
+let settling = 0;
 
 export const myName = () => (localStorage.getItem('name') || state?.operator || '').trim();
 
@@ -20,8 +26,10 @@ export const myName = () => (localStorage.getItem('name') || state?.operator || 
 function allowed() {
   const {phase, ready, condition, estop} = state, arrange = phase === 'arrange';
   const all = ready.policy && ready.robot && ready.scene;
-  const judge = phase === 'judge';
+  const judge = phase === 'judge', happening = judge || phase === 'running';
   return {
+    ...Object.fromEntries(INCIDENTS.map(kind => [kind, {seen: happening, open: true}])),
+    forget: {seen: happening, open: state.incidents.length > 0},
     start: {seen: arrange, open: all && !estop && Boolean(condition)},
     stop: {seen: phase === 'running', open: true},
     success: {seen: judge, open: true},
@@ -29,7 +37,7 @@ function allowed() {
     partial: {seen: judge && state.rubric.length > 0, open: true},
     invalid: {seen: judge, open: true},
     undo: {seen: (arrange || phase === 'finished') && state.undo !== '', open: true},
-    finish: {seen: arrange && state.may_stop, open: true},
+    finish: {seen: arrange && (state.may_stop || state.may_finish), open: true},
     rehearse: {seen: true, open: arrange},
     reset: {seen: arrange && (!all || state.problem !== ''), open: true},
   };
@@ -42,14 +50,26 @@ function label(verb) {
   return verb === 'rehearse' && state.rehearsal ? 'End the rehearsal' : null;
 }
 
+const blocked = verb => waiting !== '' || (noting !== '' && verb !== 'stop');
+
+// How often each incident of this trial was noted.
+function count() {
+  for (const kind of INCIDENTS) {
+    const noted = state.incidents.filter(one => one.kind === kind).length;
+    find(kind).dataset.count = noted || '';
+    find(kind).setAttribute(
+      'aria-label', find(kind).textContent + (noted ? `, ${noted} noted` : ''));
+  }
+}
+
 // Bring the buttons in line with the state, the connection and a press on its way.
 function dress() {
   const rules = state === null ? null : allowed();
   for (const verb of VERBS) {
     const button = find(verb), rule = rules?.[verb];
     button.hidden = !rule?.seen;
-    button.disabled = !(rule?.seen && rule.open && linked && settled && waiting === '');
-    button.classList.toggle('sent', waiting === verb);
+    button.disabled = !(rule?.seen && rule.open && linked && settled && !blocked(verb));
+    button.classList.toggle('sent', waiting === verb || noting === verb);
     button.classList.toggle('suggested', rule?.seen && state.suggestion?.verb === verb);
     const text = rules && label(verb);
     if (text && button.textContent !== text) {
@@ -59,7 +79,11 @@ function dress() {
     }
   }
   for (const button of document.querySelectorAll('#guess-list button, #chips button')) {
-    button.disabled = !linked || waiting !== '';
+    button.disabled = !linked || blocked('');
+  }
+  find('incidents').hidden = !rules?.forget.seen;
+  if (state !== null) {
+    count();
   }
 }
 
@@ -82,17 +106,22 @@ export function showButtons(next, connected) {
       sheet.close();
     }
     shown = now;
+    renew();
     settle();
+  }
+  if (state !== null) {
+    showJudging(state);
   }
   dress();
 }
 
 // Send a press; the answer is shown, and says why where it was refused.
 export async function press(verb, more = {}) {
-  if (!linked || waiting !== '' || state === null) {
+  if (!linked || blocked(verb) || state === null) {
     return false;
   }
-  waiting = verb;
+  const aside = ASIDES.includes(verb);
+  [waiting, noting] = aside ? [waiting, verb] : [verb, noting];
   dress();
   const body = {verb, code: verb === 'undo' ? state.undo : state.code, who: myName(), ...more};
   let done = false;
@@ -107,20 +136,22 @@ export async function press(verb, more = {}) {
     toast('No answer came: look whether the press counted, then press again', false);
   }
   beep(done ? 880 : 220);
-  waiting = '';
+  [waiting, noting] = aside ? [waiting, ''] : ['', noting];
   dress();
   return done;
 }
 
 async function judge(verb, more = {}) {
-  const done = await press(verb, {...more, note: find('note').value});
-  if (done) {
-    find('note').value = '';
+  if (await press(verb, {...more, ...judgement()})) {
+    clearNote();
   }
 }
 
 // Ask for one more thing: chips are {text, value, quiet}; the chosen value goes to `then`.
-function ask(title, text, chips, preferred, then) {
+function ask(title, text, chips, preferred, then, withRubric = false) {
+  if (withRubric) {
+    placeRubric(find('chips'));
+  }
   find('sheet-title').textContent = title;
   find('sheet-text').textContent = text;
   find('chips').replaceChildren(...chips.map((chip, place) => {
@@ -146,11 +177,11 @@ const ASKING = {
     [...state.failure_reasons.map(one => ({text: words(one), value: one})),
      {text: 'no reason', value: '', quiet: true}],
     state.suggestion?.verb === 'failure' ? state.suggestion.reason : '',
-    reason => judge('failure', {reason})),
+    reason => judge('failure', {reason}), true),
   partial: () => ask(
     `Trial ${state.code}: how far did it come?`, 'The last step that was reached.',
-    state.rubric.map(one => ({text: one.text, value: one.id})), '',
-    stage => judge('partial', {stage})),
+    state.rubric.map(one => ({text: one.text, value: one.id})), farthest(),
+    stage => judge('partial', {stage}), true),
   invalid: () => ask(
     `Leave trial ${state.code} out?`,
     'Only for these reasons, and never because of how it went. The scene comes again.',
@@ -158,7 +189,8 @@ const ASKING = {
     state.suggestion?.verb === 'invalid' ? state.suggestion.reason : '',
     reason => judge('invalid', {reason})),
   finish: () => ask(
-    'Finish the study?', 'The stopping rule allows it. Undo takes it back.',
+    'Finish the study?', (state.may_stop ? 'The stopping rule allows it.'
+      : 'The stopping rule has no answer yet, and will have none.') + ' Undo takes it back.',
     [{text: 'Finish', value: ''}], '', () => press('finish')),
   rehearse: () => {
     find('settings').close();
@@ -183,6 +215,7 @@ for (const verb of VERBS) {
   find(verb).addEventListener('click', () => activate(verb));
 }
 find('sheet-cancel').addEventListener('click', () => sheet.close());
+sheet.addEventListener('close', () => placeRubric(null));
 
 function onKey(event) {
   if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) {
@@ -190,6 +223,7 @@ function onKey(event) {
   }
   if (sheet.open) {
     find('chips').querySelector(`[data-digit="${event.key}"]:enabled`)?.click();
+    judgingKey(event.key);
     return;
   }
   const typing = event.target.closest('input, textarea');
@@ -197,7 +231,7 @@ function onKey(event) {
     typing.blur();
   }
   const pressing = event.target.closest('button') && [' ', 'Enter'].includes(event.key);
-  if (typing || pressing || find('settings').open) {
+  if (typing || pressing || find('settings').open || judgingKey(event.key)) {
     return;
   }
   const verb = event.key === ' ' ? (state?.phase === 'running' ? 'stop' : 'start')

@@ -65,6 +65,8 @@ function showBanners() {
   banner('estop', state.estop ? `Emergency stop${why && `: ${why}`}` : '');
   banner('problem', stale ? 'The trial node does not answer' : state.problem);
   find('rehearsal').hidden = !state.rehearsal;
+  banner('rest', state.rest.due && state.phase === 'arrange'
+    ? `${state.rest.minutes_worked} min without a break: rest for five, the study waits` : '');
   banner('waiting', state.waiting ? sentence(state.waiting) : '');
 }
 

@@ -13,7 +13,9 @@ from vla_drop_ros.errors import TrialError
 
 TIMEOUT = 8.0  # [s]
 KEYS = {' ': 'start or stop', 's': 'success', 'f': 'failure', 'p': 'partial', 'i': 'invalid',
-        'u': 'undo'}
+        'u': 'undo', 'v': 'intervention', 'm': 'near_miss', 'c': 'collision', 'x': 'forget',
+        'd': 'unsure (doubt)', 'y': 'yes', 'n': 'no'}
+VERDICTS = ('success', 'failure', 'partial', 'invalid')
 
 
 class Keyboard:
@@ -33,6 +35,9 @@ class Keyboard:
         self._base = urlunsplit(('http', parts.netloc, '', '', ''))
         self._who = who
         self._choices: Mapping[str, Mapping[str, str]] = {}
+        self._judged = ''  # trial of which doubt and answers are
+        self._unsure = False
+        self._answers: dict[str, bool] = {}
         self._open = build_opener(ProxyHandler({}), HTTPCookieProcessor(
             http.cookiejar.CookieJar())).open
         self._ask(f'{self._base}/?{parts.query}')  # the token becomes a cookie
@@ -52,7 +57,8 @@ class Keyboard:
     def key(self, key: str) -> str:
         """Do what a key means, and return what became of it.
 
-        ``p`` and ``i`` are followed by the digit of a stage or of a reason.
+        ``p`` and ``i`` are followed by the digit of a stage or of a reason. ``d``, ``y`` and
+        ``n`` press nothing yet: they go with the verdict.
         """
         if self._choices:
             chosen, self._choices = self._choices.get(key), {}
@@ -60,6 +66,8 @@ class Keyboard:
         state = self.look()
         if key == ' ':
             return self._press({'verb': 'stop' if state['phase'] == 'running' else 'start'})
+        if key in ('d', 'y', 'n'):
+            return self._remember(key)
         if key == 'u':
             return self._press({'verb': 'undo', 'code': state['undo']})
         if key == 'p':
@@ -72,6 +80,25 @@ class Keyboard:
         """Return what the keys do."""
         return ', '.join(f'{"space" if key == " " else key}: {what}' for key, what in KEYS.items())
 
+    def _remember(self, key: str) -> str:
+        self._renew()
+        if self.state['phase'] != 'judge':
+            return 'that belongs to a verdict: stop the trial first'
+        if key == 'd':
+            self._unsure = not self._unsure
+            return 'the verdict will be unsure' if self._unsure else 'the verdict will be sure'
+        asked = [one for one in self.state['rubric'] if one['id'] not in self._answers]
+        if not asked:
+            return 'every stage is answered'
+        self._answers[asked[0]['id']] = key == 'y'
+        following = asked[1]['text'] if asked[1:] else 'now the verdict'
+        return f'{asked[0]["text"]} {KEYS[key]}; {following}'
+
+    def _renew(self) -> None:
+        """Forget doubt and answers of another trial."""
+        if self._judged != self.state['code']:
+            self._judged, self._unsure, self._answers = self.state['code'], False, {}
+
     def _offer(self, verb: str, field: str, names: list[str]) -> str:
         self._choices = {str(place): {'verb': verb, field: name}
                          for place, name in enumerate(names[:9], start=1)}
@@ -79,8 +106,14 @@ class Keyboard:
                                        for place, choice in self._choices.items())
 
     def _press(self, press: Mapping[str, str]) -> str:
-        body = {'code': str(self.state['code']), 'who': self._who, **press}
+        body: dict[str, Any] = {'code': str(self.state['code']), 'who': self._who, **press}
+        if press['verb'] in VERDICTS:
+            self._renew()
+            body |= {'confidence': 'unsure' if self._unsure else 'sure',
+                     'answers': self._answers}
         reply = json.loads(self._ask(f'{self._base}/press', json.dumps(body).encode()))
+        if reply['done'] and press['verb'] in VERDICTS:
+            self._judged = ''
         return str(reply['text'])
 
     def _ask(self, url: str, body: bytes | None = None) -> bytes:

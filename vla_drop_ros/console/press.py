@@ -8,10 +8,14 @@ import unicodedata
 
 from vla_drop_ros.errors import unknown
 from vla_drop_ros.trials.conductor import Verb
+from vla_drop_ros.trials.incidents import INCIDENTS
+from vla_drop_ros.trials.ratings import CONFIDENCES
 
 BODY_LIMIT = 4096  # [bytes]
 PRESSES = ('start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish', 'guess',
-           'rehearse', 'reset')
+           'rehearse', 'reset', *INCIDENTS, 'forget')
+FIELDS = ('verb', 'value', 'confidence', 'answers')  # beside the texts
+MOST_ANSWERS = 30
 # Field -> most characters.
 TEXTS = {'code': 20, 'who': 40, 'stage': 60, 'reason': 60, 'note': 1000}
 WITHOUT_CODE = ('rehearse', 'reset')  # every other press says which trial was on the screen
@@ -40,8 +44,8 @@ def parse_press(body: bytes) -> Verb:
     if not isinstance(data, dict):
         raise BadPressError(f'expected an object, got {type(data).__name__}')
     for key in data:
-        if key not in ('verb', 'value', *TEXTS):
-            raise BadPressError(unknown('field', _printable(key), ('verb', 'value', *TEXTS)))
+        if key not in (*FIELDS, *TEXTS):
+            raise BadPressError(unknown('field', _printable(key), (*FIELDS, *TEXTS)))
     name = data.get('verb')
     if name not in PRESSES:
         raise BadPressError(unknown('verb', _printable(str(name)), PRESSES))
@@ -51,7 +55,22 @@ def parse_press(body: bytes) -> Verb:
     texts = {key: _text(key, data.get(key, ''), limit) for key, limit in TEXTS.items()}
     if not texts['code'] and name not in WITHOUT_CODE:
         raise BadPressError(f'{name}: the code of the trial is missing')
-    return Verb(name, 'web', value=value, **texts)
+    return Verb(name, 'web', value=value, confidence=_confidence(data.get('confidence', '')),
+                answers=_answers(data.get('answers', {})), **texts)
+
+
+def _confidence(value: object) -> str:
+    if not isinstance(value, str) or value not in ('', *CONFIDENCES):
+        raise BadPressError(unknown('confidence', _printable(str(value)), CONFIDENCES))
+    return value
+
+
+def _answers(value: object) -> dict[str, bool]:
+    if not isinstance(value, dict) or len(value) > MOST_ANSWERS:
+        raise BadPressError(f'answers: must be an object of at most {MOST_ANSWERS} stages')
+    if not all(isinstance(said, bool) for said in value.values()):
+        raise BadPressError('answers: every stage must be true or false')
+    return {_text('answers', stage, TEXTS['stage']): said for stage, said in value.items()}
 
 
 def _text(key: str, value: object, limit: int) -> str:

@@ -69,7 +69,8 @@ class PolicyNode(ManagedNode):
         self._execution = Execution(self.parameters.execution, contract)
         self._inputs = streams.robot_inputs(contract)
         self._life = SignOfLife()
-        watched = (streams.watch_trials(self),) if blinded else ()
+        watched = (streams.watch_trials(self, lambda: self._replanner.instruction, lambda: (
+            self._on_instruction(String()))),) if blinded else ()
         self._replanner = Replanner(self._inputs.sync, self.parameters.replan_period, *watched)
         if self.parameters.instruction:
             self._replanner.instruct(self.parameters.instruction)

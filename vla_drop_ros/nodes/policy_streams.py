@@ -22,6 +22,7 @@ from vla_drop_ros.runtime.robot_inputs import seconds as stamp_seconds
 from vla_drop_ros.runtime.watchdog import stream_fault
 
 Stream = tuple[type, str, Callable[..., None], QoSProfile]
+NO_TRIAL = 'no trial'  # frame of the trial node's beat while none runs
 TRIALS_SILENT = 1.0  # [s] after which nobody conducts the trial any more
 INSTRUCTIONS_KEPT = 64  # [messages] whose second copy may still come
 TRANSPORTS = {'raw': Image, 'compressed': CompressedImage}
@@ -48,15 +49,29 @@ def robot_streams(contract: RobotContract, inputs: RobotInputs,
     return streams
 
 
-def watch_trials(node: ManagedNode) -> Callable[[float], str]:
+def watch_trials(node: ManagedNode, obeys: Callable[[], object], stop: Callable[[], None]
+                 ) -> Callable[[float], str]:
     """Listen to the trial node; return what tells why its trial must not go on at a time [s].
 
-    Its timeout, its stop button and its emergency stop are no more when it hangs.
+    Its timeout, its stop button and its emergency stop are no more when it hangs. And a policy
+    that stood still may have missed the end of its trial: the empty instruction is sent once.
+
+    Args:
+        node: of the policy.
+        obeys: whether an instruction is in force.
+        stop: ends it; called while no trial runs. A beat that waited behind the instruction of a
+            start does not count.
+
     """
     newest: list[float] = []
+    idle = 0
 
     def hear(message: Header) -> None:
+        nonlocal idle
         newest[:] = [stamp_seconds(message.stamp)]
+        idle = idle + 1 if message.frame_id == NO_TRIAL else 0
+        if idle > 1 and obeys():
+            stop()
 
     node.own(node.destroy_subscription,
              node.create_subscription(Header, 'trial_node/heartbeat', hear, COMMAND))

@@ -20,7 +20,7 @@ from vla_drop_ros.trials.simulated_operator import SimulatedOperator
 LOOK = 0.2  # [s] between two looks
 NEEDED = {'phase', 'code', 'undo', 'waiting', 'guesses_wanted', 'may_stop', 'last',
           'trials_done', 'pairs_done', 'pairs_planned', 'suggestion', 'rubric',
-          'failure_reasons', 'invalid_reasons'}
+          'failure_reasons', 'invalid_reasons', 'incidents'}
 AGAIN = 3.0  # [s] after which a verb that changed nothing is pressed again
 
 
@@ -34,6 +34,9 @@ class OperatorParameters:
         0.0, 'Share of verdicts pressed wrongly, and taken back', minimum=0.0, maximum=1.0)
     spoiled: float = parameter(
         0.0, 'Share of trials whose scene was set up wrongly', minimum=0.0, maximum=1.0)
+    remarks: float = parameter(
+        0.05, 'Share of trials with an incident, and of verdicts that are unsure', minimum=0.0,
+        maximum=1.0)
     stops_early: bool = parameter(True, 'End the study as soon as its rule allows it')
     patience: float = parameter(
         0.0, 'Time after which it leaves, 0: never', unit='s', minimum=0.0)
@@ -48,7 +51,7 @@ class SimulatedOperatorNode(Node):
         super().__init__('simulated_operator', context=context, parameter_overrides=overrides)
         wanted = self.parameters = declare(self, OperatorParameters)
         self._operator = SimulatedOperator(
-            wanted.seed, wanted.slips, wanted.spoiled, wanted.stops_early)
+            wanted.seed, wanted.slips, wanted.spoiled, wanted.stops_early, wanted.remarks)
         self._state: dict[str, Any] = {}
         self._answered, self._pressed_at, self._told = '', float('-inf'), -1
         self.finished = False
@@ -92,7 +95,8 @@ class SimulatedOperatorNode(Node):
         if not state:
             return
         seen = json.dumps({key: state[key] for key in (
-            'phase', 'code', 'undo', 'waiting', 'guesses_wanted', 'may_stop', 'last')})
+            'phase', 'code', 'undo', 'waiting', 'guesses_wanted', 'may_stop', 'last',
+            'incidents')})
         if seen == self._answered and now - self._pressed_at < AGAIN:
             return
         verb = self._operator.answer(state)
@@ -102,6 +106,7 @@ class SimulatedOperatorNode(Node):
         self._answered, self._pressed_at = seen, now
         self._verbs.publish(String(data=json.dumps({
             'verb': verb.name, 'code': verb.code, 'stage': verb.stage, 'reason': verb.reason,
+            'confidence': verb.confidence, 'answers': dict(verb.answers),
             'who': 'simulated'})))
 
 

@@ -16,10 +16,13 @@ from vla_drop_ros.errors import TrialError
 from vla_drop_ros.nodes.qos import LATCHED, STATUS
 from vla_drop_ros.trials.conductor import Reply, Verb
 from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.incidents import INCIDENTS
 
-PLAIN = ('start', 'stop', 'success', 'failure', 'undo', 'finish', 'rehearse', 'reset')
-FIELDS = {'verb', 'code', 'stage', 'reason', 'note', 'who', 'source'}
-ROS_NAME = re.compile(r'(?!.*__)[a-z]+(/[A-Za-z_][A-Za-z0-9_]*)?')
+PLAIN = ('start', 'stop', 'success', 'failure', 'undo', 'finish', 'rehearse', 'reset',
+         *INCIDENTS, 'forget')
+JUDGEMENTS = ('success', 'partial', 'failure')
+FIELDS = {'verb', 'code', 'stage', 'reason', 'note', 'who', 'source', 'confidence', 'answers'}
+ROS_NAME = re.compile(r'(?!.*__)[a-z]+(_[a-z]+)?(/[A-Za-z_][A-Za-z0-9_]*)?')
 Press = Callable[[Verb], Reply]
 Detect = Callable[[str, str, bool], None]
 
@@ -55,8 +58,9 @@ def offer_services(node: Node, design: Design, press: Press) -> None:
 def verb_of(text: str, source: str) -> Verb:
     """Return the verb in a text: a word and what belongs to it, or JSON with ``FIELDS``.
 
-    ``success``, ``partial grasped``, ``invalid camera_lost``,
-    ``{"verb": "failure", "code": "17", "reason": "dropped", "who": "ann"}``.
+    ``success``, ``partial grasped``, ``invalid camera_lost``, ``failure dropped unsure``,
+    ``{"verb": "failure", "code": "17", "reason": "dropped", "who": "ann",
+    "confidence": "unsure", "answers": {"grasped": true}}``.
 
     Raises:
         TrialError: it is neither.
@@ -64,20 +68,27 @@ def verb_of(text: str, source: str) -> Verb:
     """
     text = text.strip()
     if not text.startswith('{'):
-        name, _, rest = text[:200].partition(' ')
-        rest = rest.strip()
-        return Verb(name, source, stage=rest if name == 'partial' else '',
-                    reason=rest if name != 'partial' else '')
+        name, *rest = text[:200].split() or ['']
+        unsure = name in JUDGEMENTS and rest[-1:] == ['unsure']
+        what = ' '.join(rest[:-1] if unsure else rest)
+        return Verb(name, source, stage=what if name == 'partial' else '',
+                    reason=what if name != 'partial' else '',
+                    confidence='unsure' if unsure else '')
     try:
         data = json.loads(text[:10_000])
     except (ValueError, RecursionError) as error:
         raise TrialError(f'{text[:60]!r} is no verb: {error}') from error
     strange = sorted(set(data) - FIELDS) if isinstance(data, dict) else ['no object']
+    answers = data.pop('answers', {}) if isinstance(data, dict) else {}
     if strange or not all(_is_text(value) for value in data.values()):
         raise TrialError(f'{text[:60]!r}: {strange} unknown, or not text; valid fields: '
                          f'{sorted(FIELDS)}')
+    if not isinstance(answers, dict) or not all(
+            _is_text(stage) and isinstance(said, bool) for stage, said in answers.items()):
+        raise TrialError(f'{text[:60]!r}: answers of a verb must be stages with true or false, '
+                         'like {"grasped": true}')
     words = {**data, 'source': source}
-    return Verb(words.pop('verb', ''), **words)
+    return Verb(words.pop('verb', ''), **words, answers=answers)
 
 
 def _is_text(value: object) -> bool:

@@ -10,9 +10,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import Joy
-from std_msgs.msg import Float64, Header, String, UInt64
-from trajectory_msgs.msg import JointTrajectory
+from std_msgs.msg import Header, String
 
 from vla_drop_ros import __version__
 from vla_drop_ros.console.qr_code import qr_code
@@ -20,21 +20,25 @@ from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.nodes.messages import clock_seconds, header
 from vla_drop_ros.nodes.parameters import declare, parameter
-from vla_drop_ros.nodes.policy_streams import TRANSPORTS
+from vla_drop_ros.nodes.policy_streams import NO_TRIAL
 from vla_drop_ros.nodes.process import run_node
-from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATUS
+from vla_drop_ros.nodes.qos import COMMAND, LATCHED, STATUS
+from vla_drop_ros.nodes.study_bags import StudyBags
 from vla_drop_ros.nodes.study_desk import StudyDesk
 from vla_drop_ros.nodes.study_errands import StudyErrands
 from vla_drop_ros.nodes.study_verbs import Gamepad, hear_detectors, hear_verbs, offer_services
-from vla_drop_ros.runtime.robot_inputs import stamp_of
+from vla_drop_ros.nodes.trial_streams import hear_machines, hear_robot
 from vla_drop_ros.trials.conductor import Conductor, Reply, Verb
+from vla_drop_ros.trials.course import Phase
+from vla_drop_ros.trials.host_load import HostLoad
 from vla_drop_ros.trials.locked_study import load_study, open_schedule
+from vla_drop_ros.trials.rig import load_rig
 from vla_drop_ros.trials.session_state import state_of
 from vla_drop_ros.trials.study_log import begin_session, LOG_FILE, open_log
 from vla_drop_ros.trials.study_session import StudySession
 from vla_drop_ros.trials.unblinding import stopping_rule
+from vla_drop_ros.trials.vital_signs import GATE, POLICY
 
-POLICY, GATE, RECORDER = 'policy_node', 'command_gate', 'bag_recorder'
 REHEARSAL = 1_000_000  # round that no study reaches; its tokens are as good as any
 TICK = 0.05  # [s]
 
@@ -48,6 +52,9 @@ class TrialParameters:
     log: str = parameter('', "Log to write or go on with; '' is log.jsonl in the study's folder")
     robot_name: str = parameter('robot', 'Name of this robot in the log')
     operator: str = parameter('', 'Pseudonym of the person at the robot')
+    rig_file: str = parameter(
+        '', 'YAML that states robot, cameras, light and operator for the log, as '
+        "config/rigs/example.yaml; '' states nothing")
     first_round: int = parameter(0, 'First round of this robot, where several share a study',
                                  minimum=0)
     end_round: int = parameter(0, 'Round before which this robot ends; 0: the last', minimum=0)
@@ -81,6 +88,7 @@ class TrialNode(Node):
         if self.design.simulation and not wanted.scene_parameters:
             raise TrialError('the study is of a simulated robot: give reset_service and '
                              'scene_parameters, as ab_trial.launch.py does')
+        rig = load_rig(wanted.rig_file) if wanted.rig_file else None
         schedule = open_schedule(folder, study)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._log, events = open_log(
@@ -88,7 +96,7 @@ class TrialNode(Node):
             wanted.robot_name, (wanted.first_round, wanted.end_round), __version__)
         try:
             begin_session(self._log, events, wanted.operator, wanted.robot_name,
-                          asdict(wanted))
+                          asdict(wanted), rig, get_rmw_implementation_identifier())
             conductor = Conductor(
                 self.design, schedule, self._log.append,
                 stopping_rule(schedule, self.design, study.boundaries), wanted.first_round,
@@ -104,9 +112,10 @@ class TrialNode(Node):
             practice.begin()
             return practice
 
+        self._load = HostLoad(self.get_logger().warning)
         self.session = StudySession(
             self.design, conductor, rehearsal, resets=bool(wanted.reset_service),
-            scenes=bool(wanted.scene_parameters))
+            scenes=bool(wanted.scene_parameters), load=self._load)
         self._told = ''
         self._connect(folder)
 
@@ -117,19 +126,10 @@ class TrialNode(Node):
         self._state = self.create_publisher(String, '~/state', LATCHED)
         self._beats = self.create_publisher(Header, '~/heartbeat', COMMAND)
         self._desk = StudyDesk(session, folder, self._log.append)
-        camera = self._contract.cameras[wanted.camera or next(iter(self._contract.cameras))]
-        for kind, topic, callback, qos in (
-                (String, f'{POLICY}/checkpoint',
-                 lambda message: session.policy(message.data), LATCHED),
-                (String, f'{GATE}/state', lambda message: session.gate(message.data), LATCHED),
-                (Float64, f'{GATE}/capture_to_command',
-                 lambda message: session.age(message.data), STATUS),
-                (JointTrajectory, f'{POLICY}/action_chunk', self._on_chunk, COMMAND),
-                (UInt64, f'{GATE}/commands_altered',
-                 lambda message: session.measures.count_clipped(message.data), STATUS),
-                (String, f'{RECORDER}/bag', self._on_bag, LATCHED),
-                (TRANSPORTS[camera.transport], camera.topic, self._desk.on_image, IMAGE)):
-            self.create_subscription(kind, topic, callback, qos)
+        self._bags = StudyBags(self, session, folder, self._on_false_bag)
+        hear_machines(self, session)
+        self._measured = hear_robot(self, session, self._contract, wanted.camera,
+                                    self._desk.on_image)
         offer_services(self, self.design, self.press)
         hear_verbs(self, self.press, self._refuse)
         hear_detectors(self, wanted.success_topic, lambda source, code, success: session.detect(
@@ -157,6 +157,8 @@ class TrialNode(Node):
         self._errands.silence()  # first: the console may take seconds to close
         self._desk.close()
         self.session.close()
+        self._load.close()
+        self._bags.close()
         try:
             self._log.append('session_end', {
                 'hostile': self._desk.hostile_requests,
@@ -169,21 +171,30 @@ class TrialNode(Node):
         """Do what somebody wants; in the thread of the executor only."""
         reply = self.session.press(verb)
         if reply.done and verb.name == 'start':
+            self._beat()  # before the instruction: the policy obeys none while no trial runs
             self._desk.save_picture()
         self._go_on()
         return reply
 
     def _tick(self) -> None:
+        for topic in self._measured:
+            topic.fetch()
         try:
             self._desk.work(self.press)
+            self._bags.work()
         except TrialError as error:  # the log is full: people see it, the trials wait
             self.session.problem = str(error)
         self._go_on()
-        self._beats.publish(header(clock_seconds(self), ''))  # the policy stops without it
+        self._beat()
+
+    def _beat(self) -> None:
+        """Tell the policy, which stops without it, that this node lives and if a trial runs."""
+        runs = self.session.conductor.phase is Phase.RUNNING
+        self._beats.publish(header(clock_seconds(self), '' if runs else NO_TRIAL))
 
     def _go_on(self) -> None:
         absent = self._errands.absent()
-        if not self.count_publishers(f'{GATE}/state'):
+        if not self.count_publishers(f'{GATE}/state') or self.session.signs.silent(GATE):
             absent.append(GATE)
         self._errands.do(self.session.tick(
             clock_seconds(self), self._steady.now().nanoseconds * 1e-9, absent))
@@ -199,16 +210,9 @@ class TrialNode(Node):
             self._told = told
             self._state.publish(String(data=json.dumps(state)))
 
-    def _on_chunk(self, message: JointTrajectory) -> None:
-        if message.points:  # an empty chunk says that the policy paused
-            self.session.chunk(stamp_of(message))
-
-    def _on_bag(self, message: String) -> None:
-        try:
-            bag = json.loads(message.data)
-            self.session.measure(str(bag.pop('code')), {'bag': bag})
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            self._refuse(f'{message.data[:60]!r} is no report of a bag: {error}')
+    def _on_false_bag(self, why: str) -> None:
+        self._desk.report_hostile(f'bag: {why}', 'ROS graph')
+        self._refuse(f'a report of a bag is not believed: {why}')
 
     def _refuse(self, why: str) -> None:
         self.get_logger().warning(why, throttle_duration_sec=1.0)

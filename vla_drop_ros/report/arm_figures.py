@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of what the arms did: stages, time, latency, and success by condition."""
+"""Pictures of what the arms did: success, stages, progress, time, latency, conditions."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,13 +7,91 @@ from typing import TYPE_CHECKING
 from vla_drop_ros.report.arms import ArmResult
 from vla_drop_ros.report.document import Picture
 from vla_drop_ros.report.drawing import arm_style, GRID, label, named_rows, svg
+from vla_drop_ros.report.letters import Letters
 from vla_drop_ros.report.sentences import milliseconds, number, percent
 from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.posterior import Posterior
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 JITTER = 0.16
+RATES = [step / 400 for step in range(401)]
+HATCHES = (None, '//', '..', 'xx')
+MOST_STEPS = 10  # of progress; more values than that are put together
+
+
+def violins(arms: Sequence[ArmResult], letters: Letters | None = None) -> Picture:
+    """Return success by arm: the posterior as a violin, Wilson's interval in it."""
+    def draw(figure: 'Figure') -> None:
+        axes = figure.subplots()
+        densities = [Posterior(arm.successes, arm.trials).density(RATES) for arm in arms]
+        high = max(float(one.max()) for one in densities)
+        for row, (arm, density) in enumerate(zip(arms, densities, strict=True)):
+            style = arm_style(row)
+            shown = [rate for rate, height in zip(RATES, density, strict=True)
+                     if height > 2e-3 * density.max()]
+            half = [0.42 * height / high for height in density if height > 2e-3 * density.max()]
+            axes.fill_between([100 * rate for rate in shown], [row - one for one in half],
+                              [row + one for one in half], color=style['color'], alpha=0.28,
+                              linewidth=0)
+            axes.plot([100 * arm.success.low, 100 * arm.success.high], [row, row],
+                      color=style['color'], linewidth=2.6, solid_capstyle='butt')
+            axes.plot(100 * arm.success.estimate, row, style['marker'], color=style['color'],
+                      markersize=7, markeredgecolor='white')
+            if letters:
+                axes.text(103, row, letters.of[arm.name], va='center', fontsize=10,
+                          fontweight='bold')
+        named_rows(axes, [f'{label(arm.name, 16)}\nn = {arm.trials}' for arm in arms])
+        axes.set_xlim(0, 110 if letters else 101)
+        axes.set_xticks(range(0, 101, 20))
+        axes.set_xlabel('success [%]')
+
+    words = '; '.join(
+        f'{arm.name}: {percent(arm.success.estimate)}, Wilson {percent(arm.success.low)} to '
+        f'{percent(arm.success.high)}, posterior {percent(arm.belief.low)} to '
+        f'{percent(arm.belief.high)}' + (f', letters {letters.of[arm.name]}' if letters else '')
+        for arm in arms)
+    return Picture(
+        'violins', svg('violins', words, 1.0 + 0.72 * len(arms), draw),
+        'Marker: share of successes. Line: 95 % Wilson interval. Violin: posterior from a flat '
+        'prior, Beta(1, 1), all of one area; descriptive.' + (
+            ' Arms with a letter in common were not told apart; see the tests.' if letters
+            else ''), words)
+
+
+def histogram(arms: Sequence[ArmResult]) -> Picture:
+    """Return how many trials of every arm ended at which progress."""
+    values = sorted({round(value, 3) for arm in arms for value in arm.progress})
+    if len(values) > MOST_STEPS:
+        values = [step / MOST_STEPS for step in range(MOST_STEPS + 1)]
+
+    def shares(arm: ArmResult) -> list[float]:
+        nearest = [min(values, key=lambda value: abs(value - one)) for one in arm.progress]
+        return [nearest.count(value) / max(1, len(nearest)) for value in values]
+
+    def draw(figure: 'Figure') -> None:
+        axes = figure.subplots()
+        wide = 0.8 / len(arms)
+        for place, arm in enumerate(arms):
+            style = arm_style(place)
+            at = [step + (place - (len(arms) - 1) / 2) * wide for step in range(len(values))]
+            axes.bar(at, [100 * share for share in shares(arm)], width=0.92 * wide,
+                     color=style['color'], hatch=HATCHES[place % 4], edgecolor='white',
+                     linewidth=0, label=f'{label(arm.name)}, n = {arm.trials}')
+        axes.set_xticks(range(len(values)), [f'{100 * value:.0f}' for value in values])
+        axes.set_xlabel('progress at the end of the trial [%]')
+        axes.set_ylabel('trials [%]')
+        axes.tick_params(axis='x', length=0)
+        axes.grid(axis='y', color=GRID, linewidth=0.8)
+        axes.legend(loc='lower left', bbox_to_anchor=(0, 1), ncol=2, borderaxespad=0.2)
+
+    words = '; '.join(f'{arm.name}: ' + ', '.join(
+        f'{percent(value)} in {percent(share)}' for value, share in zip(
+            values, shares(arm), strict=True)) for arm in arms)
+    return Picture('progress', svg('progress', words, 2.9, draw),
+                   'Share of the trials of each arm that ended with this progress: 0 a plain '
+                   'failure, 100 % a success, between them partial successes.', words)
 
 
 def funnel(arms: Sequence[ArmResult], design: Design) -> Picture:
@@ -27,7 +105,7 @@ def funnel(arms: Sequence[ArmResult], design: Design) -> Picture:
             rows = [step + (place - (len(arms) - 1) / 2) * high for step in range(len(stages))]
             axes.barh(rows, [100 * share for share in arm.stages], height=0.9 * high,
                       color=arm_style(place)['color'], label=f'{label(arm.name)}, '
-                      f'n = {arm.trials}', hatch=(None, '//', '..', 'xx')[place % 4],
+                      f'n = {arm.trials}', hatch=HATCHES[place % 4],
                       edgecolor='white', linewidth=0)
             for row, share in zip(rows, arm.stages, strict=True):
                 axes.text(min(100 * share + 1, 101), row, f'{100 * share:.0f}', va='center',

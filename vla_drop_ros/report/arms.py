@@ -3,16 +3,18 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from vla_drop_ros.report.trial_row import NAN, TrialRow
 from vla_drop_ros.trials.design import Design, StudyArm
+from vla_drop_ros.trials.posterior import Posterior
 from vla_drop_ros.trials.solve_time import solved_by, SolvedBy
 from vla_drop_ros.trials.statistics import Interval, wilson
 
-UNNAMED = 'no reason given'
+UNNAMED, PARTIAL = 'no reason given', 'partial success'
+LONGEST_QUOTE = 140
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,15 @@ class CheckpointFacts:
     bytes: int = 0
     blocks: str = ''
     note: str = ''
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What was said of a trial that was not solved; long notes end with ..."""
+
+    robot: str
+    trial: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +76,19 @@ class ArmResult:
         successes: trials that succeeded.
         trials: that count.
         success: Wilson's interval of 95 %.
+        belief: mean and central 95 % of the posterior from a flat prior; descriptive.
         conditions: condition -> (successes, trials).
         stages: share of trials that came at least so far, by stage of the rubric, then success.
-        failures: reason -> failures; the reasons of partial successes too.
+        progress: of every trial, 0..1.
+        failures: reason -> failures; ``PARTIAL`` -> partial successes.
+        quotes: the same keys -> what people said of these trials.
         ends: why trials ended.
         solved: share solved by a time.
         speed: latency.
         memory: most memory of the policy in a trial, [MB]; nan: not measured.
         match: median match of the scene with its reference picture, 0..1; nan.
+        worst_match: the lowest of these; nan.
         matches: trials with such a number.
-        clipped: commands that the gate altered, a trial; nan.
-        path: mean length of the way of the hand, [m]; nan.
 
     """
 
@@ -86,18 +99,19 @@ class ArmResult:
     successes: int
     trials: int
     success: Interval
+    belief: Interval
     conditions: Mapping[str, tuple[int, int]]
     stages: tuple[float, ...]
+    progress: tuple[float, ...]
     failures: Mapping[str, int]
+    quotes: Mapping[str, tuple[Quote, ...]]
     ends: Mapping[str, int]
     solved: SolvedBy
     speed: Speed
     memory: float
     match: float
+    worst_match: float
     matches: int
-    clipped: float
-    path: float
-    confidence: float = field(default=0.95)
 
 
 def arm_result(arm: StudyArm, rows: Sequence[TrialRow], design: Design, facts: CheckpointFacts
@@ -110,14 +124,20 @@ def arm_result(arm: StudyArm, rows: Sequence[TrialRow], design: Design, facts: C
     reached = [sum(row.stages > stage for row in mine) for stage in range(len(design.rubric))]
     funnel = [count / len(mine) for count in (*reached, won)] if mine else []
     matches = _numbers(mine, 'picture', 'match')
+    belief = Posterior(won, len(mine))
+    unsolved = {reason: [row for row in mine if _failure(row) == reason]
+                for reason in map(_failure, mine) if reason}
     return ArmResult(
         arm.name, arm.checkpoint, arm.hash, facts, won, len(mine), wilson(won, len(mine)),
+        Interval(belief.mean, *belief.interval(), 0.95),
         {name: (sum(found), len(found)) for name, found in places.items()}, tuple(funnel),
-        Counter(row.reason or UNNAMED for row in mine if row.verdict == 'failure'),
+        tuple(row.progress for row in mine),
+        {reason: len(found) for reason, found in unsolved.items()},
+        {reason: _quotes(found) for reason, found in unsolved.items()},
         Counter(row.end_reason for row in mine),
         solved_by([row.seconds if row.success else NAN for row in mine], design.timeout),
         speed_of(mine), max(_numbers(mine, 'memory_mb'), default=NAN), _median(matches),
-        len(matches), _mean(_numbers(mine, 'clipped')), _mean(_numbers(mine, 'motion', 'path')))
+        min(matches, default=NAN), len(matches))
 
 
 def speed_of(rows: Sequence[TrialRow]) -> Speed:
@@ -128,13 +148,20 @@ def speed_of(rows: Sequence[TrialRow]) -> Speed:
                  max(_numbers(rows, 'latency', 'worst'), default=NAN))
 
 
+def _failure(row: TrialRow) -> str:
+    """Return how a trial failed; '' for a success."""
+    return {'failure': row.reason or UNNAMED, 'partial': PARTIAL}.get(row.verdict, '')
+
+
+def _quotes(rows: Sequence[TrialRow]) -> tuple[Quote, ...]:
+    found = ((row, ' '.join(row.note.split())) for row in rows if row.note.strip())
+    return tuple(Quote(row.robot, row.code, text if len(text) <= LONGEST_QUOTE else
+                       f'{text[:LONGEST_QUOTE - 4]} ...') for row, text in found)
+
+
 def _numbers(rows: Sequence[TrialRow], *keys: str) -> list[float]:
     return [value for row in rows if np.isfinite(value := row.number(*keys))]
 
 
 def _median(values: Sequence[float]) -> float:
     return float(np.median(values)) if values else NAN
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else NAN

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+ACCEPTED = '#e6f3ee'  # as far as one may prune
 FORBIDDEN = '#fbe9e1'  # where a difference loses more than the margin
 PANELS: tuple[tuple[Hypothesis, str], ...] = (
     ('non_inferior', 'for "no worse than the margin"'), ('worse', 'for "worse"'))
@@ -118,10 +119,15 @@ def ladder(arms: Sequence[ArmResult], comparisons: Sequence[Comparison]) -> Pict
     known = bool(whole) and all(arm.facts.parameters for arm in arms)
     places = [100 * (1 - arm.facts.parameters / whole) if known else float(step)
               for step, arm in enumerate(arms)]
+    furthest = max([places[0], *(place for place, arm in zip(places, arms, strict=True)
+                                 if any(one.name == arm.name and one.rung.accepted
+                                        for one in comparisons))])
     accepted = {arms[0].name} | {one.name for one in comparisons if one.rung.accepted}
 
     def draw(figure: 'Figure') -> None:
         axes = figure.subplots()
+        if furthest > places[0]:
+            axes.axvspan(places[0], furthest, color=ACCEPTED, linewidth=0)
         axes.plot(places, [100 * arm.success.estimate for arm in arms], color=QUIET, linewidth=1)
         for step, (x, arm) in enumerate(zip(places, arms, strict=True)):
             style = arm_style(step)
@@ -149,4 +155,6 @@ def ladder(arms: Sequence[ArmResult], comparisons: Sequence[Comparison]) -> Pict
                       + ('accepted' if arm.name in accepted else 'not accepted') for arm in arms)
     return Picture('ladder', svg('ladder', words, 3.0, draw),
                    'Success of every checkpoint, 95 % Wilson intervals; filled: baseline and '
-                   'accepted checkpoints, hollow: not accepted.', words)
+                   'accepted checkpoints, hollow: not accepted.'
+                   + (' Shaded: as far as the furthest accepted one.'
+                      if furthest > places[0] else ''), words)

@@ -104,7 +104,37 @@ class Code:
     text: str
 
 
-Block = VerdictBox | Words | Heading | Listing | Table | Picture | Code
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """A picture from a camera, small enough to be part of the page.
+
+    Attributes:
+        name: of the file.
+        jpeg: its content.
+        words: what it shows.
+
+    """
+
+    name: str
+    jpeg: bytes
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Photographs side by side.
+
+    Attributes:
+        rows: photographs that belong together, with what is said of them.
+        caption: what is shown, and what is left out.
+
+    """
+
+    rows: tuple[tuple[tuple[Photograph, ...], str], ...]
+    caption: str
+
+
+Block = VerdictBox | Words | Heading | Listing | Table | Picture | Code | Gallery
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +179,9 @@ class Document:
         """Return every figure."""
         return [block for section in self.sections for block in section.blocks
                 if isinstance(block, Picture)]
+
+    @property
+    def photographs(self) -> Sequence[Photograph]:
+        """Return every photograph."""
+        return [one for section in self.sections for block in section.blocks
+                if isinstance(block, Gallery) for row, _ in block.rows for one in row]

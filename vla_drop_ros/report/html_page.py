@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One HTML page that needs no other file and no network."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -12,6 +13,7 @@ from vla_drop_ros.report.document import (
     Cell,
     Code,
     Document,
+    Gallery,
     Heading,
     Link,
     Listing,
@@ -44,11 +46,13 @@ def _section(section: Section) -> str:
 
 
 def _groups(blocks: Sequence[Block]) -> list[list[Block]]:
-    """Put what follows a picture and is narrow beside it, on a wide screen."""
+    """Put a narrow table that follows a picture beside it; a picture after it begins anew."""
     found: list[list[Block]] = []
     for block in blocks:
         narrow = isinstance(block, Picture) or (isinstance(block, Table) and not block.wide)
-        if narrow and found and isinstance(found[-1][0], Picture):
+        goes_on = bool(found) and isinstance(found[-1][0], Picture) and (
+            isinstance(block, Table) or isinstance(found[-1][-1], Picture))
+        if narrow and goes_on:
             found[-1].append(block)
         else:
             found.append([block])
@@ -77,7 +81,22 @@ def _block(block: Block) -> str:
                 f'<figcaption>{escape(block.caption)}</figcaption></figure>')
     if isinstance(block, Code):
         return f'<pre>{escape(block.text)}</pre>'
+    if isinstance(block, Gallery):
+        return _gallery(block)
     return _box(block)
+
+
+def _gallery(gallery: Gallery) -> str:
+    rows = []
+    for photographs, text in gallery.rows:
+        shown = ''.join(
+            f'<div><img alt="{escape(one.words)}" src="data:image/jpeg;base64,'
+            f'{b64encode(one.jpeg).decode()}"><span>{escape(one.words)}</span></div>'
+            for one in photographs)
+        rows.append(f'<figure><div class="photographs">{shown}</div>'
+                    f'<figcaption>{escape(text)}</figcaption></figure>')
+    return f'<div class="gallery">{"".join(rows)}</div><p class="quiet">' \
+           f'{escape(gallery.caption)}</p>'
 
 
 def _words(words: Words) -> str:

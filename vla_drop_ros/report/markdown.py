@@ -8,6 +8,7 @@ from vla_drop_ros.report.document import (
     Cell,
     Code,
     Document,
+    Gallery,
     Heading,
     Link,
     Listing,
@@ -44,7 +45,15 @@ def _block(block: Block) -> str:
                 f'*{_plain(block.caption)}*')
     if isinstance(block, Code):
         return f'```\n{block.text}\n```'
+    if isinstance(block, Gallery):
+        return _gallery(block)
     return _box(block)
+
+
+def _gallery(gallery: Gallery) -> str:
+    rows = [' '.join(f'![{_plain(one.words)}]({FIGURES}/{one.name}.jpg)' for one in photographs)
+            + f'\n\n*{_plain(text)}*' for photographs, text in gallery.rows]
+    return '\n\n'.join((*rows, _plain(gallery.caption)))
 
 
 def _box(box: VerdictBox) -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A methods paragraph to paste into a paper, made of the design and of what was counted."""
 
+from vla_drop_ros import __version__
 from vla_drop_ros.report.results import Results
 from vla_drop_ros.report.sentences import count
 from vla_drop_ros.trials.wording import points
@@ -52,6 +53,9 @@ SOURCES = {
     'holm1979': '@article{holm1979,\n  author = {Holm, Sture},\n  title = {A simple sequentially '
                 'rejective multiple test procedure},\n  journal = {Scandinavian Journal of '
                 'Statistics}, volume = {6}, pages = {65--70}, year = {1979}\n}'}
+SOFTWARE = ('@software{vla_drop_ros,\n  author = {{vla_drop_ros maintainers}},\n  title = '
+            '{vla_drop_ros: pruning vision-language-action models, and proving on the robot that '
+            'they are no worse},\n  version = {VERSION}\n}')
 
 
 def paragraph(results: Results) -> str:
@@ -91,9 +95,10 @@ def paragraph(results: Results) -> str:
         f'{SEVERAL[design.several] if len(pruned) > 1 else ""}{asked} '
         f'{count(results.rounds, "complete round")} ({count(results.pairs_done, "pair")}) '
         f'{"was" if results.rounds == 1 else "were"} analysed with vla_drop_ros '
-        f'{results.record.study.tool_version}.')
+        f'{__version__} [vla_drop_ros].')
 
 
 def bibliography(text: str) -> str:
-    """Return the BibTeX entries of the keys that a text names, in the order of ``SOURCES``."""
-    return '\n\n'.join(entry for key, entry in SOURCES.items() if f'[{key}]' in text)
+    """Return the BibTeX entries of the keys that a text names, the package's own last."""
+    entries = {**SOURCES, 'vla_drop_ros': SOFTWARE.replace('VERSION', __version__)}
+    return '\n\n'.join(entry for key, entry in entries.items() if f'[{key}]' in text)

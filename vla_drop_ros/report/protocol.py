@@ -6,14 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vla_drop_ros.report.study_record import StudyRecord, UNBLINDED
+from vla_drop_ros.report.sessions import Session, sessions_of
+from vla_drop_ros.report.study_record import StudyRecord
 from vla_drop_ros.report.trial_row import TrialRow
-from vla_drop_ros.trials.agreement import Agreement, agreement, Detection, detection
+from vla_drop_ros.trials.agreement import (
+    Agreement,
+    agreement,
+    Detection,
+    detection,
+    second_raters,
+    SecondRater,
+)
 from vla_drop_ros.trials.blinding import blinding_index, Guesses, UNKNOWN
-from vla_drop_ros.trials.drift import Drift, drift
+from vla_drop_ros.trials.drift import Drift, drift, homogeneity
 from vla_drop_ros.trials.evidence import Terms
+from vla_drop_ros.trials.ladder import has_answers
+from vla_drop_ros.trials.merged_log import OPENING
 from vla_drop_ros.trials.pairs import final, Outcome, pairs_of
-from vla_drop_ros.trials.verdict import may_stop
 
 BASELINE, PRUNED = 'baseline', 'pruned'  # what people may guess
 EVERYONE = 'all arms'
@@ -38,11 +47,20 @@ class Judges:
 
 
 @dataclass(frozen=True, slots=True)
+class Rater:
+    """Somebody who rated recordings, on the trials of an arm, or of ``EVERYONE``."""
+
+    arm: str
+    found: SecondRater
+
+
+@dataclass(frozen=True, slots=True)
 class Protocol:
     """What happened beside the trials.
 
     Attributes:
-        sessions: one a line: robot, number, operator, begin, trials, successes.
+        sessions: who worked when.
+        sessions_alike: p value of 'every session has the same success'; nan with one.
         attempts: judged, the invalid ones too.
         invalid: reason -> attempts.
         invalid_by_arm: arm -> reason -> attempts; empty while blinded.
@@ -56,10 +74,14 @@ class Protocol:
         amendments: their texts.
         ends: why trials ended -> trials.
         sources: who judged -> trials.
-        lost: trials whose bag lost messages or is missing.
+        lost: trials whose bag lost messages, is not whole or is missing.
         guesses: Bang's index; empty while blinded or where nobody was asked.
         guessed: answers in all.
         judges: second judges, all arms together first.
+        raters: people who rated recordings, all arms together first.
+        unsure: valid trials of which people were not sure.
+        unsure_by_arm: arm -> the same; empty while blinded.
+        incidents: kind -> incidents, arms together.
         drift: success over the study, arms together.
         looks: looks that the rule took -> whether the same data say the same now; None: blinded.
         early_openings: times at which the arms were opened before the end.
@@ -67,7 +89,8 @@ class Protocol:
 
     """
 
-    sessions: tuple[Mapping[str, Any], ...]
+    sessions: tuple[Session, ...]
+    sessions_alike: float
     attempts: int
     invalid: Mapping[str, int]
     invalid_by_arm: Mapping[str, Mapping[str, int]]
@@ -85,6 +108,10 @@ class Protocol:
     guesses: tuple[Guesses, ...]
     guessed: int
     judges: tuple[Judges, ...]
+    raters: tuple[Rater, ...]
+    unsure: int
+    unsure_by_arm: Mapping[str, int]
+    incidents: Mapping[str, int]
     drift: Drift
     looks: tuple[bool, ...] | None
     early_openings: tuple[str, ...]
@@ -96,10 +123,13 @@ def protocol_of(record: StudyRecord, rows: Sequence[TrialRow], outcomes: Sequenc
     """Return what happened; ``outcomes`` is empty while blinded."""
     texts = [event.data for _, event in record.events('amendment')]
     openings = [f'{event.wall} by {event.data.get("who", "")}'
-                for _, event in record.events(UNBLINDED) if not event.data.get('ended')]
+                for _, event in record.events(OPENING) if not event.data.get('ended')]
     arms = [arm.name for arm in record.study.design.arms] if outcomes else []
+    sessions = sessions_of(record, rows)
+    unsure = [row for row in rows if row.valid and not row.sure]
     return Protocol(
-        _sessions(record, rows), len(rows), Counter(row.reason for row in rows if not row.valid),
+        sessions, homogeneity([(one.successes, one.trials) for one in sessions]), len(rows),
+        Counter(row.reason for row in rows if not row.valid),
         {arm: Counter(row.reason for row in rows if row.arm == arm and not row.valid)
          for arm in arms},
         sum(len(row.undone) for row in rows),
@@ -113,24 +143,21 @@ def protocol_of(record: StudyRecord, rows: Sequence[TrialRow], outcomes: Sequenc
         tuple(f'{data.get("text", "")} ({data.get("who", "")})' for data in texts),
         Counter(row.end_reason for row in rows), Counter(row.source for row in rows),
         _lost(record), _guesses(rows, arms), sum(bool(row.guess) for row in rows),
-        _judges(rows, arms), drift(outcomes or _nameless(rows)),
+        _judges(rows, arms), _raters(record, arms), len(unsure),
+        {arm: sum(row.arm == arm for row in unsure) for arm in arms},
+        Counter(one.kind for row in rows for one in row.incidents),
+        drift(outcomes or _nameless(rows)),
         _looks(record, outcomes) if outcomes else None, tuple(openings),
         sum(log.torn for log in record.logs.values()))
 
 
-def _sessions(record: StudyRecord, rows: Sequence[TrialRow]) -> tuple[Mapping[str, Any], ...]:
-    found = []
-    for log, event in record.events('session'):
-        mine = [row for row in rows if row.valid and row.log == log.uuid
-                and row.session == event.data.get('session')]
-        found.append({**event.data, 'log': log.uuid, 'begun': event.wall, 'trials': len(mine),
-                      'successes': sum(row.success for row in mine)})
-    return tuple(found)
-
-
 def _lost(record: StudyRecord) -> int:
+    """Count the trials that are not wholly recorded, in a study that records at all."""
     bags = [one.values.get('bag') for one in record.attempts if one.judged]
-    return sum(isinstance(bag, Mapping) and bool(bag.get('lost')) for bag in bags)
+    recorded = [bag for bag in bags if isinstance(bag, Mapping)]
+    whole = sum(bool(bag.get('uri')) and not bag.get('lost') and not bag.get('problem')
+                for bag in recorded)
+    return len(bags) - whole if recorded else 0
 
 
 def _guesses(rows: Sequence[TrialRow], arms: Sequence[str]) -> tuple[Guesses, ...]:
@@ -155,6 +182,16 @@ def _judges(rows: Sequence[TrialRow], arms: Sequence[str]) -> tuple[Judges, ...]
     return tuple(found)
 
 
+def _raters(record: StudyRecord, arms: Sequence[str]) -> tuple[Rater, ...]:
+    schedule = record.schedule
+    mine = {EVERYONE: record.attempts}
+    if schedule is not None:
+        mine |= {arm: [one for one in record.attempts if schedule.slot(one.index).arm == arm]
+                 for arm in arms}
+    return tuple(Rater(arm, one) for arm, attempts in mine.items()
+                 for one in second_raters(attempts))
+
+
 def _nameless(rows: Sequence[TrialRow]) -> list[Outcome]:
     """Return outcomes without arms: enough for the drift."""
     return [Outcome(row.round, row.condition, '', row.success if row.valid else None,
@@ -172,7 +209,7 @@ def _looks(record: StudyRecord, outcomes: Sequence[Outcome]) -> tuple[bool, ...]
     found = []
     for number, said in rounds.items():
         so_far = [one for one in chosen if one.round < number]
-        found.append(said == all(
-            may_stop(pairs_of(so_far, baseline, arm.name), terms, record.study.boundaries)
-            for arm in design.arms[1:]))
+        found.append(said == has_answers(
+            {arm.name: pairs_of(so_far, baseline, arm.name) for arm in design.arms[1:]},
+            terms, design.several, record.study.boundaries))
     return tuple(found) if len(record.logs) == 1 else ()

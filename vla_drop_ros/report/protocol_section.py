@@ -4,8 +4,11 @@
 from collections.abc import Mapping
 
 from vla_drop_ros.report.document import Block, Cell, Heading, Listing, Section, Table, Words
+from vla_drop_ros.report.drift_figure import drift_figure
+from vla_drop_ros.report.measured_table import measured_table
 from vla_drop_ros.report.results import Results
 from vla_drop_ros.report.sentences import count, deviations, number, p_value, percent, span
+from vla_drop_ros.trials.rest import PAUSE, WORK
 from vla_drop_ros.trials.statistics import Interval
 
 WORST = 'invalid trials at their worst'  # row of the sensitivity table
@@ -19,13 +22,23 @@ def protocol_section(results: Results) -> Section:
         Words('Nothing was found that is not as it was locked.'), _summary(results)]
     if results.protocol.invalid:
         blocks += [Heading('Trials that were left out'), _invalid(results)]
-    if results.protocol.judges:
+    drift = drift_figure(results.rows)
+    if drift is not None:
+        blocks += [Heading('Did anything change while it ran?'), drift]
+    if results.protocol.judges or results.protocol.raters:
         blocks += [Heading('Second judges'), _judges(results)]
     if results.protocol.guesses:
         blocks += [Heading('Did people know which arm ran?'), _guesses(results)]
     if results.protocol.refused or results.protocol.hostile:
         blocks += [Heading('Presses that were refused'), _refused(results)]
-    return Section('protocol', 'Protocol', (*blocks, Heading('Sessions'), _sessions(results)))
+    if results.preparation:
+        blocks += [Heading('Were the arms handled alike?'), measured_table(
+            results.preparation, [arm.name for arm in results.arms],
+            'Arms: median of the trials. Differences: mean over n pairs, 95 % bootstrap interval '
+            'over pairs, one look. A person who did not know the arm cannot have differed, but '
+            'for luck; the time until the policy answered is its own.')]
+    return Section('protocol', 'Protocol', (*blocks, Heading('Sessions and breaks'),
+                                            _sessions(results)))
 
 
 def _summary(results: Results) -> Table:
@@ -41,6 +54,10 @@ def _summary(results: Results) -> Table:
              f'the second {order.second_only}', f'{p_value(order.order_p)} of no effect')]
     rows.append(('drift, arms together', f'success in quarters of the study: {parts}',
                  f'{p_value(drift.trend)} of no trend, {p_value(drift.homogeneity)} of alike'))
+    if len(protocol.sessions) > 1:
+        rows.append(('sessions, arms together', ', '.join(
+            f'{one.successes}/{one.trials}' for one in protocol.sessions),
+            f'{p_value(protocol.sessions_alike)} of alike'))
     if protocol.looks is not None:
         rows.append(('looks of the stopping rule', count(len(protocol.looks), 'look'),
                      'not repeated: several logs' if len(results.record.logs) > 1 else
@@ -51,12 +68,15 @@ def _summary(results: Results) -> Table:
         ('verdicts taken back', count(protocol.undone, 'undo', 'undos'),
          f'{protocol.changed} of them then given otherwise'),
         ('verdicts corrected later', str(len(protocol.relabelled)), ''),
+        ('verdicts of which people were unsure', str(protocol.unsure), ', '.join(
+            f'{arm} {times}' for arm, times in protocol.unsure_by_arm.items())
+         if protocol.unsure else ''),
         ('how trials ended', _counts(protocol.ends), ''),
         ('who judged', _counts(protocol.sources), ''),
         ('crashes, torn lines', f'{count(protocol.crashes, "crash", "crashes")}, '
          f'{count(len(protocol.repairs), "repair")} of {sum(protocol.repairs)} bytes',
          f'{protocol.torn} torn bytes ignored now' if protocol.torn else ''),
-        ('bags that lost messages', str(protocol.lost), '')]
+        ('trials without a whole bag', str(protocol.lost), '')]
     rows += [(f'scene against its reference, {arm.name}',
               f'match {number(arm.match)} (median of {arm.matches})', '')
              for arm in results.arms if arm.matches]
@@ -95,10 +115,20 @@ def _judges(results: Results) -> Table:
         rows.append((one.source, one.arm, str(total), str(table.both), str(table.first_only),
                      str(table.second_only), str(table.neither), _plain(table.kappa),
                      percent(seen.sensitivity.estimate), percent(seen.specificity.estimate)))
+    for rater in results.protocol.raters:
+        for which, told in (('a random part', rater.found.drawn),
+                            ('unsure ones', rater.found.unsure)):
+            total = told.both + told.first_only + told.second_only + told.neither
+            if total:
+                rows.append((f'{rater.found.rater}, {which}', rater.arm, str(total),
+                             str(told.both), str(told.first_only), str(told.second_only),
+                             str(told.neither), _plain(told.kappa), '-', '-'))
     return Table(('source', 'arm', 'trials', 'both success', 'verdict only', 'source only',
                   'neither', 'kappa [95 %]', 'sees successes', 'sees failures'), tuple(rows),
                  "The study's verdicts against another source. Cohen's kappa: 1 agree, 0 as by "
-                 'luck. A source that sees one arm better than the other must not judge.',
+                 'luck. A source that sees one arm better than the other must not judge. '
+                 'People rated recordings without knowing arm and verdict; unsure trials stand '
+                 'apart, as they are no random part.',
                  wide=True)
 
 
@@ -118,12 +148,16 @@ def _refused(results: Results) -> Table:
 
 def _sessions(results: Results) -> Table:
     rows = tuple(
-        (f'{one.get("robot", "")} {one.get("session", "")}', str(one.get('operator') or '-'),
-         str(one['begun'])[:16].replace('T', ' '), str(one['trials']),
-         percent(one['successes'] / one['trials']) if one['trials'] else '-')
+        (f'{one.robot} {one.number}', one.operator or '-', one.begun[:16].replace('T', ' '),
+         number(one.hours, 1, 'h'), f'{one.breaks}, {number(one.rested, 1, "h")}'
+         if one.breaks else '0', number(60 * one.longest, 0, 'min'), str(one.trials),
+         percent(one.successes / one.trials) if one.trials else '-')
         for one in results.protocol.sessions)
-    return Table(('session', 'operator', 'begun, UTC', 'valid trials', 'success, arms together'),
-                 rows)
+    return Table(('session', 'operator', 'begun, UTC', 'lasted', 'breaks', 'longest work',
+                  'valid trials', 'success, all arms'), rows,
+                 f'A break is {PAUSE / 60:.0f} minutes and more between two trials. Tired people '
+                 f'judge differently: after {WORK / 60:.0f} minutes of work the console asks for '
+                 'one.', wide=True)
 
 
 def _counts(times: Mapping[str, int]) -> str:

@@ -34,17 +34,21 @@ def write_report(results: Results, folder: Path | None = None) -> Path:
     home = os.path.relpath(results.record.folder.resolve(), target.resolve())
     page = document(results, f'Made by vla_drop_ros {__version__}, {made} UTC.',
                     Path(home).as_posix())
-    files = {PAGE: as_html(page), 'report.md': as_markdown(page), 'results.json': as_json(results),
+    texts = {PAGE: as_html(page), 'report.md': as_markdown(page), 'results.json': as_json(results),
              TRIALS: blinded_csv(results) if results.blinded else
              as_csv(results.record, results.rows), 'trials.dictionary.csv': dictionary()}
-    files |= {f'{FIGURES}/{one.name}.svg': one.svg for one in page.pictures}
+    texts |= {f'{FIGURES}/{one.name}.svg': one.svg for one in page.pictures}
+    files = {name: text.encode(errors='backslashreplace')  # half a surrogate in a note
+             for name, text in texts.items()}
+    files |= {f'{FIGURES}/{one.name}.jpg': one.jpeg for one in page.photographs}
     try:
         (target / FIGURES).mkdir(parents=True, exist_ok=True)
-        for old in (target / FIGURES).glob('*.svg'):
-            old.unlink()
-        for name, text in files.items():
+        for ending in ('*.svg', '*.jpg'):
+            for old in (target / FIGURES).glob(ending):
+                old.unlink()
+        for name, content in files.items():
             partial = target / f'{name}.partial'
-            partial.write_text(text, encoding='utf-8')
+            partial.write_bytes(content)
             os.replace(partial, target / name)
     except OSError as error:
         raise TrialError(f'cannot write the report into {target}: {error.strerror}; choose '

@@ -8,9 +8,19 @@ import math
 from typing import Any
 
 from vla_drop_ros.report.arms import arm_result, ArmResult, CheckpointFacts
-from vla_drop_ros.report.comparison import compare, Comparison
+from vla_drop_ros.report.comparison import compare, Comparison, duos_of
+from vla_drop_ros.report.incidents import Incidents, incidents_of
+from vla_drop_ros.report.letters import Letters, letters_of
+from vla_drop_ros.report.measurements import (
+    Measured,
+    measured,
+    MOTION,
+    PREPARATION,
+    RUNNING,
+)
 from vla_drop_ros.report.next_study import next_studies, NextStudy
 from vla_drop_ros.report.protocol import Protocol, protocol_of
+from vla_drop_ros.report.scenes import Scene, scenes_of
 from vla_drop_ros.report.study_record import StudyRecord
 from vla_drop_ros.report.trial_row import complete_rounds_of, rows_of, TrialRow
 from vla_drop_ros.trials.evidence import Terms
@@ -39,6 +49,12 @@ class Results:
         furthest: the sparsest accepted checkpoint, '' if there is none.
         comparisons: one a pruned checkpoint.
         next_studies: what other studies would take.
+        letters: which arms one look tells apart; None with two.
+        incidents: by arm; None while blinded.
+        motion: of trials that succeeded, and of pairs that both solved.
+        running: the computer and the stream of commands, by arm.
+        preparation: times around the trials, by arm.
+        scenes: trials whose begin is worth a look.
 
     """
 
@@ -53,6 +69,12 @@ class Results:
     furthest: str = ''
     comparisons: tuple[Comparison, ...] = ()
     next_studies: tuple[NextStudy, ...] = ()
+    letters: Letters | None = None
+    incidents: Incidents | None = None
+    motion: tuple[Measured, ...] = ()
+    running: tuple[Measured, ...] = ()
+    preparation: tuple[Measured, ...] = ()
+    scenes: tuple[Scene, ...] = ()
 
     @property
     def blinded(self) -> bool:
@@ -85,7 +107,12 @@ class Results:
         if not self.blinded:
             found |= {'arms': plain(self.arms), 'method': self.method, 'furthest': self.furthest,
                       'comparisons': plain(self.comparisons),
-                      'next_studies': plain(self.next_studies)}
+                      'next_studies': plain(self.next_studies),
+                      'letters': plain(self.letters), 'incidents': plain(self.incidents),
+                      'motion': plain(self.motion), 'running': plain(self.running),
+                      'preparation': plain(self.preparation),
+                      'scenes': [{'code': one.row.code, 'log': one.row.log, 'why': one.why,
+                                  'match': plain(one.match)} for one in self.scenes]}
         return found
 
 
@@ -119,13 +146,19 @@ def results_of(record: StudyRecord, facts: Mapping[str, CheckpointFacts] | None 
     for rung in ladder.rungs:
         tell(f'{rung.name}: analyses beside the verdict')
         comparisons.append(compare(rung, baseline, rows, outcomes, design))
+    arms = [arm.name for arm in design.arms]
+    duos = {name: duos_of(rows, name, baseline) for name in candidates}
     tell('studies that would decide')
     return Results(
         record, record.ended, rounds, _planned(record), rows, protocol,
         tuple(arm_result(arm, rows, design, (facts or {}).get(arm.name, UNKNOWN))
               for arm in design.arms),
         ladder.method, ladder.furthest, tuple(comparisons),
-        next_studies([rung.verdict for rung in ladder.rungs], rows, design, tell))
+        next_studies([rung.verdict for rung in ladder.rungs], rows, design, tell),
+        letters_of(rows, arms), incidents_of(rows, arms, duos),
+        measured(MOTION, arms, rows, [*duos.values()], both_solved=True),
+        measured(RUNNING, arms, rows, [*duos.values()]),
+        measured(PREPARATION, arms, rows, [*duos.values()]), scenes_of(rows, comparisons))
 
 
 def _planned(record: StudyRecord) -> int:

@@ -211,8 +211,14 @@ def deviations(results: Results) -> list[str]:
     if protocol.crashes:
         found.append(f'{count(protocol.crashes, "trial")} ran while the trial node died')
     if protocol.hostile:
-        found.append(f'{count(sum(protocol.hostile.values()), "hostile request")} to the console '
-                     'refused')
+        found.append(f'{count(sum(protocol.hostile.values()), "hostile request")} refused, to the '
+                     'console or on the ROS graph')
+    if protocol.lost:
+        found.append(f'{count(protocol.lost, "trial")} without a whole recording')
+    revised = sum(map(len, (said for one in results.record.attempts
+                            for said in one.revised.values())))
+    if revised:
+        found.append(f'{count(revised, "detection")} changed after the trial')
     if protocol.looks is not None and not all(protocol.looks):
         found.append('at some looks the stopping rule said other than the same data say now '
                      '(verdicts were changed since)')

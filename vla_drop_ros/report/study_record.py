@@ -2,19 +2,18 @@
 """All that a report reads: the locked study, its logs, and whether the arms may be named."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.attempts import Attempt
 from vla_drop_ros.trials.locked_study import load_study, LockedStudy, open_schedule, SECRET_FILE
 from vla_drop_ros.trials.log import Event, TrialLog
-from vla_drop_ros.trials.merged_log import attempts_of, read_logs, StudyLog
+from vla_drop_ros.trials.merged_log import attempts_of, OPENING, read_logs, StudyLog
 from vla_drop_ros.trials.sealed_schedule import SealedSchedule
 from vla_drop_ros.trials.study_log import LOG_FILE
 
 LOGS = '*.jsonl'
-UNBLINDED = 'unblinded'
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,7 @@ class StudyRecord:
         logs: by uuid, in the order in which they were begun.
         schedule: opened; None: the report is blinded, and nobody has read the secret.
         opening: what became of writing the opening into the log, in words; '' when blinded.
+        paths: files that were read.
 
     """
 
@@ -35,6 +35,7 @@ class StudyRecord:
     logs: Mapping[str, StudyLog]
     schedule: SealedSchedule | None = None
     opening: str = ''
+    paths: tuple[Path, ...] = ()
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -49,8 +50,8 @@ class StudyRecord:
 
     def events(self, *kinds: str) -> list[tuple[StudyLog, Event]]:
         """Return the events of some kinds with their logs, log by log."""
-        return [(log, event) for log in self.logs.values() for event in log.events
-                if event.kind in kinds]
+        return [(log, event) for log in self.logs.values()
+                for event in (*log.events, *log.openings) if event.kind in kinds]
 
 
 def read_record(folder: Path, logs: Sequence[Path] = ()) -> StudyRecord:
@@ -67,11 +68,12 @@ def read_record(folder: Path, logs: Sequence[Path] = ()) -> StudyRecord:
     study = load_study(folder)
     paths = list(logs) or sorted(folder.glob(LOGS), key=lambda path: (
         path.name != LOG_FILE, path.name))  # of equal copies the first is taken, and appended to
-    found = read_logs([path for path in paths if path.stat().st_size], study)
+    paths = [path for path in paths if path.stat().st_size]
+    found = read_logs(paths, study)
     if not found:
         raise TrialError(f'{folder} holds no log yet: nothing was run; start with '
                          f'ros2 launch vla_drop_ros ab_trial.launch.py study:={folder}')
-    return StudyRecord(folder, study, found)
+    return StudyRecord(folder, study, found, paths=tuple(paths))
 
 
 def unblind(record: StudyRecord, who: str, early: bool = False) -> StudyRecord:
@@ -99,21 +101,19 @@ def unblind(record: StudyRecord, who: str, early: bool = False) -> StudyRecord:
                          'can say which arm ran; bring it from the machine that ran the study')
     schedule = open_schedule(record.folder, record.study)
     said = [_write_down(log, who, bool(record.ended)) for log in record.logs.values()]
-    paths = list(dict.fromkeys(log.source for log in record.logs.values()))
-    logs = read_logs(paths, record.study, schedule)
-    return StudyRecord(record.folder, record.study, logs, schedule,
-                       '; '.join(dict.fromkeys(said)))
+    logs = read_logs(record.paths, record.study, schedule)
+    return replace(record, logs=logs, schedule=schedule, opening='; '.join(dict.fromkeys(said)))
 
 
 def _write_down(log: StudyLog, who: str, ended: bool) -> str:
     """Append the opening to a log, unless it is the last thing in it; return what was done."""
-    if log.events[-1].kind == UNBLINDED:
+    if log.events[-1].kind == OPENING:
         return f'the opening is in the log since {log.events[-1].wall}'
     if log.first != 1 or log.torn:
         return f'the opening is not in the log: {log.source.name} is a merged or torn copy'
     try:
         with TrialLog(log.source, resume=True) as writer:
-            event = writer.append(UNBLINDED, {'who': who, 'ended': ended})
+            event = writer.append(OPENING, {'who': who, 'ended': ended})
     except TrialError as error:
         if 'another process' in str(error):  # it could still take verdicts back
             raise TrialError(f'{log.source} is being written: stop the trial node first, so that '

@@ -2,14 +2,16 @@
 """One attempt as the report sees it: what the log said, where it belongs, and which arm ran."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 import math
 from typing import Any
 
 from vla_drop_ros.report.study_record import StudyRecord
 from vla_drop_ros.trials.attempts import Attempt
 from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.incidents import Incident
 from vla_drop_ros.trials.merged_log import StudyLog
+from vla_drop_ros.trials.ratings import Rating
 
 NAN = math.nan
 
@@ -47,6 +49,10 @@ class TrialRow:
         relabelled: verdicts that were corrected later.
         guess: which arm people thought it was.
         values: what was measured; empty while blinded, as a latency tells the arm.
+        sure: whether people were, of the verdict.
+        answers: stage of the rubric -> whether it was reached, where that was asked.
+        incidents: what happened beside the outcome.
+        ratings: what others said who saw the recording only.
 
     """
 
@@ -78,6 +84,10 @@ class TrialRow:
     relabelled: tuple[str, ...]
     guess: str
     values: Mapping[str, Any]
+    sure: bool = True
+    answers: Mapping[str, bool] = field(default_factory=dict)
+    incidents: tuple[Incident, ...] = ()
+    ratings: tuple[Rating, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -96,6 +106,13 @@ class TrialRow:
             found = found.get(key) if isinstance(found, Mapping) else None
         fits = isinstance(found, int | float) and not isinstance(found, bool)
         return float(found) if fits else NAN
+
+    def flag(self, *keys: str) -> float:
+        """Return 1 or 0 for a measured yes or no by its path of keys; nan where there is none."""
+        found: Any = self.values
+        for key in keys:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        return float(found) if isinstance(found, bool) else NAN
 
     def text(self, *keys: str) -> str:
         """Return a measured text by its path of keys; '' where there is none."""
@@ -150,7 +167,8 @@ def _row(record: StudyRecord, log: StudyLog, attempt: Attempt, session: int, wal
         attempt.progress, attempt.reason, attempt.note, attempt.end_reason,
         NAN if crashed else attempt.duration, attempt.source, attempt.who,
         dict(attempt.detected), tuple(attempt.undone), tuple(attempt.relabelled), attempt.guess,
-        dict(attempt.values) if slot else {})
+        dict(attempt.values) if slot else {}, attempt.confidence == 'sure',
+        dict(attempt.answers), tuple(attempt.incidents), tuple(attempt.ratings))
 
 
 def _whereabouts(log: StudyLog) -> dict[str, tuple[int, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from vla_drop_ros.report.study_record import StudyRecord
 from vla_drop_ros.report.trial_row import TrialRow
+from vla_drop_ros.trials.incidents import INCIDENTS
 
 DICTIONARY_HEAD = ('column', 'unit', 'meaning')
 
@@ -38,6 +39,12 @@ def _number(name: str, unit: str, meaning: str, *keys: str) -> Column:
 
 def _text(name: str, meaning: str, *keys: str) -> Column:
     return Column(name, '', meaning, lambda row: row.text(*keys))
+
+
+def _incidents(kind: str) -> Column:
+    return Column(f'{kind}s' if kind != 'near_miss' else 'near_misses', '',
+                  f'how often people noted: {kind.replace("_", " ")}',
+                  lambda row: sum(one.kind == kind for one in row.incidents))
 
 
 TRIAL = (
@@ -70,6 +77,14 @@ TRIAL = (
     Column('source', '', 'where the verdict came from: web, service, joy, simulator ...',
            lambda row: row.source),
     Column('who', '', 'pseudonym of the person who judged', lambda row: row.who),
+    Column('sure', '0/1', 'whether the person was sure of the verdict', lambda row: int(row.sure)),
+    Column('answers', '', 'stages of the rubric that were asked for: stage=1 or stage=0, with ;',
+           lambda row: ';'.join(f'{stage}={int(said)}' for stage, said in row.answers.items())),
+    *map(_incidents, INCIDENTS),
+    Column('incident_notes', '', 'what was said of these, with ;',
+           lambda row: ';'.join(one.note for one in row.incidents if one.note)),
+    Column('ratings', '', 'verdicts of others who saw the recording only: rater=verdict, with ;',
+           lambda row: ';'.join(f'{one.rater}={one.verdict}' for one in row.ratings)),
     Column('detected', '', 'what detectors or the simulator said: source=1 or source=0, with ;',
            lambda row: ';'.join(f'{source}={int(said)}'
                                 for source, said in sorted(row.detected.items()))),
@@ -99,6 +114,30 @@ MEASURED = (
     _number('reset_seconds', 's', 'time that the reset took', 'reset_seconds'),
     _number('path', 'm', 'length of the way of the hand', 'motion', 'path'),
     _number('motion_seconds', 's', 'time in which the hand moved', 'motion', 'duration'),
+    _number('mean_speed', 'm/s', 'of the hand', 'motion', 'mean_speed'),
+    _number('max_speed', 'm/s', 'of the hand', 'motion', 'max_speed'),
+    _number('sparc', '', 'spectral arc length of the speed of the hand; 0 is smoothest', 'motion',
+            'sparc'),
+    _number('jerk', '', 'log dimensionless jerk of the hand', 'motion', 'jerk'),
+    _number('moved_after', 's', 'start to first motion', 'motion', 'moved_after'),
+    _number('control_rate', 'Hz', 'commands a second', 'control', 'rate'),
+    _number('longest_gap', 's', 'between two commands', 'control', 'longest_gap'),
+    _number('gpu_energy', 'J', 'energy of the GPU', 'host', 'gpu_energy'),
+    _number('gpu_power', 'W', 'power of the GPU, mean', 'host', 'gpu_power'),
+    _number('gpu_busy', '0..1', 'share of time in which the GPU was busy', 'host', 'gpu_busy'),
+    _number('gpu_memory', 'byte', 'memory of the GPU in use, the most, of all that runs there',
+            'host', 'gpu_memory'),
+    _number('cpu', '0..1', 'share of the processors that was busy', 'host', 'cpu'),
+    _number('host_memory', 'byte', 'memory of the computer in use, the most', 'host', 'memory'),
+    _number('temperature', '°C', 'the highest of the computer', 'host', 'temperature'),
+    Column('throttled', '0/1', 'whether the computer was slowed down by heat or power',
+           lambda row: row.flag('host', 'throttled')),
+    _number('prepare_policy', 's', 'asking for the policy to its first answer', 'prepare',
+            'policy'),
+    _number('prepare_reset', 's', 'asking for the scene until it was ready', 'prepare', 'reset'),
+    _number('prepare_arrange', 's', 'end of the trial before to the start', 'prepare',
+            'arrange'),
+    _number('verdict_after', 's', 'end to verdict', 'verdict_after'),
     _text('bag', 'recording, relative to the folder of the study', 'bag', 'uri'),
     _text('bag_sha256', 'of the recording', 'bag', 'sha256'),
     _number('bag_lost', '', 'messages that the recorder lost', 'bag', 'lost'),

@@ -7,6 +7,7 @@ from math import sqrt
 
 from scipy.stats import norm
 
+from vla_drop_ros.trials.attempts import Attempt
 from vla_drop_ros.trials.statistics import Interval, wilson
 
 
@@ -42,6 +43,52 @@ class Detection:
 
     sensitivity: Interval
     specificity: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class SecondRater:
+    """One person who rated recordings, against who stood at the robot.
+
+    Attributes:
+        rater: pseudonym.
+        drawn: on trials about which the first was sure: a random part of them, so that kappa
+            stands for all of them.
+        unsure: on trials about which the first was not.
+        disputed: codes of the trials about which the two say otherwise.
+
+    """
+
+    rater: str
+    drawn: Agreement
+    unsure: Agreement
+    disputed: tuple[str, ...]
+
+
+def second_raters(attempts: Sequence[Attempt]) -> list[SecondRater]:
+    """Return what each rater says against the first verdict; by pseudonym.
+
+    The first verdict is the one that people at the robot let stand, before any correction. A
+    partial success is none. Of two ratings of a trial by the same person the last counts. Invalid
+    trials are left out.
+
+    Args:
+        attempts: of all logs, or of one arm.
+
+    """
+    said: dict[str, list[tuple[Attempt, bool, bool]]] = {}
+    for one in attempts:
+        first = one.relabelled[0] if one.relabelled else one.verdict
+        if one.counts:
+            for rater, second in {each.rater: each.success for each in one.ratings}.items():
+                said.setdefault(rater, []).append((one, first == 'success', second))
+    return [SecondRater(rater, _of(labels, 'sure'), _of(labels, 'unsure'),
+                        tuple(one.code for one, first, second in labels if first != second))
+            for rater, labels in sorted(said.items())]
+
+
+def _of(labels: Sequence[tuple[Attempt, bool, bool]], confidence: str) -> Agreement:
+    chosen = [label for label in labels if label[0].confidence == confidence]
+    return agreement([first for _, first, _ in chosen], [second for _, _, second in chosen])
 
 
 def agreement(first: Sequence[bool], second: Sequence[bool],

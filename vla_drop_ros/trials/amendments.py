@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people add to the log of a study after the fact: amendments, and corrected verdicts.
+"""What people add to the log of a study after the fact: amendments, corrections, second ratings.
 
-Both are events like any other, on disk and in the chain, so the report can count and show them.
+All are events like any other, on disk and in the chain, so the report can count and show them.
 They wait until no trial node writes the log.
 """
 
@@ -15,6 +15,7 @@ from vla_drop_ros.trials.design import Design
 from vla_drop_ros.trials.locked_study import LockedStudy
 from vla_drop_ros.trials.log import Event, TrialLog
 from vla_drop_ros.trials.merged_log import read_logs, StudyLog
+from vla_drop_ros.trials.ratings import Rating
 
 CORRECTIONS = ('success', 'partial', 'failure')
 LONGEST = 4000  # characters of a text
@@ -68,6 +69,31 @@ def relabel(path: Path, study: LockedStudy, code: str, verdict: str, why: str, w
         return log.append('relabelled', {
             'code': code, 'verdict': verdict, 'stage': stage, 'reason': reason,
             'progress': progress, **said})
+
+
+def rate(path: Path, study: LockedStudy, code: str, rating: Rating) -> Event:
+    """Add what a second person says of the recording of a trial; the verdict stays.
+
+    Args:
+        path: log of the study.
+        study: that the log must belong to.
+        code: of the trial.
+        rating: success, failure or partial; a stage with the last two, as the rubric has it.
+
+    Raises:
+        TrialError: as ``relabel``; or the rater is who judged the trial first.
+
+    """
+    staged = rating.verdict == 'failure' and rating.stage
+    _progress(study.design, 'partial' if staged else rating.verdict, rating.stage, '')
+    rater, note = _words('--rater', rating.rater), rating.note.strip()[:LONGEST]
+    with _opened(path, study) as (log, known):
+        _check_trial(known.course, path, code)
+        if known.course.find(code).who == rater:
+            raise TrialError(f'{rater!r} judged trial {code} at the robot; a second rating is '
+                             "somebody else's")
+        return log.append('rated', {'code': code, 'rater': rater, 'verdict': rating.verdict,
+                                    'stage': rating.stage, 'note': note})
 
 
 @contextmanager

@@ -5,9 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vla_drop_ros.trials.incidents import Incident
+from vla_drop_ros.trials.ratings import answers_of, confidence_of, Rating
+
 VERDICTS = ('success', 'partial', 'failure', 'invalid')
-END_REASONS = ('stopped', 'timeout', 'safety_stop', 'robot_fault', 'policy_fault', 'detector',
-               'crash')
+END_REASONS = ('stopped', 'timeout', 'safety_stop', 'robot_fault', 'policy_fault', 'policy_lost',
+               'detector', 'crash')
+SOURCES = 20  # detectors of a trial; more would be somebody who fills the disk
+REVISIONS = 5  # of one detector about one trial
 
 
 @dataclass(slots=True)
@@ -30,7 +35,12 @@ class Attempt:
         note: free text.
         source: who judged: web, service, joy, simulator ...
         who: pseudonym.
+        confidence: of the verdict: 'sure' or 'unsure'.
+        answers: stage of the rubric -> whether it was reached; may be empty.
+        incidents: what people said of the trial beside its verdict, in their order.
+        ratings: what others said of the recording.
         detected: source -> what a detector or the simulator said of the same trial.
+        revised: source -> what it said otherwise when the trial was over; changes nothing.
         values: what was measured.
         undone: verdicts that were taken back.
         relabelled: verdicts that were corrected after the next start, with a reason.
@@ -53,7 +63,12 @@ class Attempt:
     note: str = ''
     source: str = ''
     who: str = ''
+    confidence: str = 'sure'
+    answers: dict[str, bool] = field(default_factory=dict)
+    incidents: list[Incident] = field(default_factory=list)
+    ratings: list[Rating] = field(default_factory=list)
     detected: dict[str, bool] = field(default_factory=dict)
+    revised: dict[str, list[bool]] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     undone: list[str] = field(default_factory=list)
     relabelled: list[str] = field(default_factory=list)
@@ -85,6 +100,18 @@ class Attempt:
         """Return from start to end, [s]; NaN while it runs, or where nobody saw its end."""
         return self.ended - self.started if self.ended >= self.started else float('nan')
 
+    def is_revision(self, source: str) -> bool:
+        """Say whether a detector that speaks now has said already how the trial ended."""
+        return source in self.detected and (self.judged or 'chunks' in self.values)
+
+    def is_news(self, source: str, success: bool) -> bool:
+        """Say whether what a detector says now is worth a line of the log."""
+        if source not in self.detected:
+            return len(self.detected) < SOURCES
+        revised = self.revised.get(source, [])
+        last = revised[-1] if revised else self.detected[source]
+        return success != last and len(revised) < REVISIONS
+
     def apply(self, kind: str, data: Mapping[str, Any]) -> None:
         """Take one event about this attempt."""
         if kind == 'started':
@@ -96,8 +123,9 @@ class Attempt:
             self.stage, self.reason = str(data['stage']), str(data['reason'])
             self.note, self.source = str(data['note']), str(data['source'])
             self.who = str(data['who'])
+            self.confidence, self.answers = confidence_of(data), answers_of(data)
         elif kind == 'detected':
-            self.detected[str(data['source'])] = bool(data['success'])
+            self._hear(str(data['source']), bool(data['success']), bool(data.get('revision')))
         elif kind == 'measured':
             self.values.update(data['values'])
         elif kind == 'guessed':
@@ -106,9 +134,27 @@ class Attempt:
             self.relabelled.append(self.verdict)
             self.verdict, self.stage = str(data['verdict']), str(data['stage'])
             self.reason, self.progress = str(data['reason']), float(data['progress'])
+            self.confidence, self.answers = 'sure', {}  # they were about the verdict before
+        else:
+            self._add(kind, data)
+
+    def _hear(self, source: str, success: bool, revision: bool) -> None:
+        if revision:
+            self.revised.setdefault(source, []).append(success)
+        else:
+            self.detected[source] = success
+
+    def _add(self, kind: str, data: Mapping[str, Any]) -> None:
+        if kind == 'incident':
+            self.incidents.append(Incident.said(data, self.started, self.ended))
+        elif kind == 'forgotten':
+            self.incidents.pop()
+        elif kind == 'rated':
+            self.ratings.append(Rating.said(data))
 
     def undo(self) -> None:
         """Forget the verdict, but not that there was one."""
         self.undone.append(self.verdict)
         self.verdict = self.stage = self.reason = self.note = self.source = self.who = ''
         self.progress = 0.0
+        self.confidence, self.answers = 'sure', {}

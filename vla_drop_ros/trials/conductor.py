@@ -9,17 +9,19 @@ the policy gets a token.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vla_drop_ros.errors import unknown
 from vla_drop_ros.trials.attempts import Attempt, END_REASONS, VERDICTS
 from vla_drop_ros.trials.course import Course, Phase
 from vla_drop_ros.trials.design import Condition, Design
+from vla_drop_ros.trials.incidents import INCIDENTS, MOST
+from vla_drop_ros.trials.ratings import CONFIDENCES
 from vla_drop_ros.trials.sealed_schedule import complete_rounds, SealedSchedule
 
 VERBS = ('start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish', 'detect',
-         'guess')
+         'guess', *INCIDENTS, 'forget')
 REFUSALS_KEPT = 300  # of a session in the log; more are only counted
 GUESSES = ('baseline', 'pruned', 'unsure')
 Append = Callable[[str, Mapping[str, Any]], object]
@@ -40,6 +42,8 @@ class Verb:
         reason: of a failure or of an invalid trial, from the design's lists.
         note: free text.
         value: what a detector says.
+        confidence: of a verdict, one of ``CONFIDENCES``; '' is sure.
+        answers: of a verdict: stage of the rubric -> whether it was reached; any of them.
 
     """
 
@@ -51,6 +55,8 @@ class Verb:
     reason: str = ''
     note: str = ''
     value: bool = False
+    confidence: str = ''
+    answers: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,11 @@ class Conductor:
         return complete_rounds([self._schedule.slot(one.index) for one in self.attempts
                                 if one.counts], self._design)
 
+    @property
+    def may_finish(self) -> bool:
+        """Say whether people may end the study: by ``anytime`` always, its error holds."""
+        return self.course.may_stop or self._design.stopping.rule == 'anytime'
+
     def begin(self) -> None:
         """Issue the first trial."""
         self._issue(self._first, 0)
@@ -159,21 +170,16 @@ class Conductor:
                                          'source': verb.source, 'who': verb.who})
             return Reply(False, refusal)
         code = verb.code or self.current.code
-        if verb.name == 'detect':
-            self._tell('detected', {'code': code, 'source': verb.source, 'success': verb.value})
-        elif verb.name == 'guess':
-            self._tell('guessed', {'code': code, 'guess': verb.reason, 'who': verb.who})
-        elif verb.name == 'start':
-            self._tell('started', {'code': code, 'stamp': now, 'source': verb.source})
+        event = self._event(verb, code, now)
+        if event is not None:
+            self._tell(*event)
         elif verb.name == 'stop':
             self.end('stopped', now)
         elif verb.name == 'undo':
             return self._undo(verb)
-        elif verb.name == 'finish':
-            self._tell('finished', {'reason': 'as the rule allows'})
         else:
             return self._judge(verb, code)
-        return Reply(True, f'{verb.name}: trial {code}')
+        return Reply(True, f'{verb.name.replace("_", " ")}: trial {code}')
 
     def end(self, reason: str, now: float) -> None:
         """End the running trial: people stopped it, time was up, or something broke.
@@ -203,13 +209,28 @@ class Conductor:
         """Return the word for the policy of the current attempt."""
         return self._schedule.token(self.current.index, self.current.attempt)
 
+    def _event(self, verb: Verb, code: str, now: float) -> tuple[str, dict[str, Any]] | None:
+        """Return what a verb becomes that is one event whatever there was; None for others."""
+        by = {'code': code, 'source': verb.source, 'who': verb.who}
+        if verb.name == 'detect':
+            revises = self.course.find(code).is_revision(verb.source)
+            return 'detected', {'code': code, 'source': verb.source, 'success': verb.value,
+                                **({'revision': True} if revises else {})}
+        if verb.name in INCIDENTS:
+            return 'incident', {**by, 'kind': verb.name, 'stamp': now, 'note': verb.note[:2000]}
+        events: dict[str, tuple[str, dict[str, Any]]] = {
+            'start': ('started', {'code': code, 'stamp': now, 'source': verb.source}),
+            'guess': ('guessed', {'code': code, 'guess': verb.reason, 'who': verb.who}),
+            'finish': ('finished', {'reason': 'as the rule allows' if self.course.may_stop else
+                                    'people ended it, the rule has no answer yet'}),
+            'forget': ('forgotten', by)}
+        return events.get(verb.name)
+
     def _refusal(self, verb: Verb) -> str:
         """Return why a verb is refused now, or ''."""
         if verb.name not in VERBS:
             return unknown('verb', verb.name[:40], VERBS)
-        allowed = {
-            'start': Phase.ARRANGE, 'stop': Phase.RUNNING,
-            'finish': Phase.ARRANGE}.get(verb.name, Phase.JUDGE)
+        allowed = _WHEN.get(verb.name, (Phase.JUDGE,))
         if verb.name == 'detect':
             return self._wrong_detection(verb)
         if verb.name == 'guess':
@@ -221,11 +242,20 @@ class Conductor:
             return 'the arms have been opened: correct it by vla_drop trials relabel'
         if verb.code and verb.code != meant.code:
             return f'this was meant for trial {verb.code[:20]}, which is not the current one'
-        if verb.name != 'undo' and self.phase is not allowed:
+        if verb.name != 'undo' and self.phase not in allowed:
             return f'{verb.name} is not possible now: the trial is to {_WORDS[self.phase]}'
-        if verb.name == 'finish' and not self.course.may_stop:
+        if verb.name == 'finish' and not self.may_finish:
             return 'the stopping rule does not allow to end the study yet'
+        if verb.name in INCIDENTS or verb.name == 'forget':
+            return self._wrong_incident(verb)
         return self._wrong_words(verb)
+
+    def _wrong_incident(self, verb: Verb) -> str:
+        said, code = len(self.current.incidents), self.current.code
+        if verb.name == 'forget' and not said:
+            return f'nothing was noted of trial {code} that could be forgotten'
+        full = verb.name != 'forget' and said >= MOST
+        return f'{MOST} incidents of trial {code} are noted; forget one first' if full else ''
 
     def _wrong_detection(self, verb: Verb) -> str:
         if verb.code and not any(one.code == verb.code for one in self.attempts):
@@ -249,7 +279,10 @@ class Conductor:
         stages = [stage.id for stage in design.rubric]
         if verb.name == 'partial' and verb.stage not in stages:
             return unknown('stage', verb.stage[:40], stages)
-        return ''
+        if verb.confidence not in ('', *CONFIDENCES):
+            return unknown('confidence', verb.confidence[:40], CONFIDENCES)
+        strange = next((stage for stage in verb.answers if stage not in stages), None)
+        return '' if strange is None else unknown('stage', strange[:40], stages)
 
     def _judge(self, verb: Verb, code: str) -> Reply:
         stages = [stage.id for stage in self._design.rubric]
@@ -259,9 +292,11 @@ class Conductor:
         self._tell('judged', {
             'code': code, 'verdict': verb.name, 'stage': verb.stage, 'reason': verb.reason,
             'progress': round(progress, 6), 'note': verb.note[:2000], 'source': verb.source,
-            'who': verb.who})
+            'who': verb.who, 'confidence': verb.confidence or CONFIDENCES[0],
+            'answers': dict(verb.answers)})
         self._go_on()
-        return Reply(True, f'trial {code}: {verb.name}')
+        return Reply(True, f'trial {code}: {verb.name}'
+                     + (', unsure' if verb.confidence == 'unsure' else ''))
 
     def _go_on(self) -> None:
         """Issue the next trial: the same slot again after an invalid one, else the next one."""
@@ -296,6 +331,9 @@ class Conductor:
         self.course.apply(kind, data)
 
 
+# Verdicts come while it is judged; what is not here too.
+_WHEN = {'start': (Phase.ARRANGE,), 'stop': (Phase.RUNNING,), 'finish': (Phase.ARRANGE,),
+         **dict.fromkeys((*INCIDENTS, 'forget'), (Phase.RUNNING, Phase.JUDGE))}
 _WORDS = {Phase.ARRANGE: 'be arranged and started', Phase.RUNNING: 'run until somebody stops it',
           Phase.JUDGE: 'be judged', Phase.FINISHED: 'rest: the study is finished'}
 assert set(VERDICTS) <= set(VERBS)

@@ -8,7 +8,8 @@ from typing import Any
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.attempts import Attempt
 
-ABOUT_ATTEMPTS = ('started', 'ended', 'judged', 'detected', 'measured', 'guessed', 'relabelled')
+ABOUT_ATTEMPTS = ('started', 'ended', 'judged', 'detected', 'measured', 'guessed', 'relabelled',
+                  'incident', 'forgotten', 'rated')
 
 
 class Phase(Enum):

@@ -75,7 +75,7 @@ class Stopping:
     Attributes:
         rule: ``exact_paired``: at any complete round up to the horizon, by an exact boundary;
             ``anytime``: no horizon, a betting e-process; ``fixed``: one look, at the horizon.
-        horizon: most pairs; a multiple of the conditions; ignored by ``anytime``.
+        horizon: most pairs; a multiple of the conditions; 0: none, by ``anytime`` only.
         spending: how fast ``exact_paired`` spends its error.
         calibration: ``adversarial`` holds even if pairs are not alike over time, at some power.
 
@@ -210,7 +210,8 @@ def _contradictions(design: Design) -> list[str]:
     if len(design.arms) < 2:
         problems.append('arms: at least two are needed, the baseline first')
     stopping, conditions = design.stopping, len(design.conditions)
-    if stopping.rule != 'anytime' and (stopping.horizon < 1 or stopping.horizon % conditions):
+    endless = stopping.rule == 'anytime' and not stopping.horizon
+    if not endless and (stopping.horizon < 1 or stopping.horizon % conditions):
         nearest = max(1, round(stopping.horizon / conditions)) * conditions
         problems.append(f'stopping.horizon: {stopping.horizon} pairs are no whole number of '
                         f'rounds of {conditions} conditions; for instance {nearest}')

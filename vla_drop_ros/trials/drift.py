@@ -69,13 +69,25 @@ def drift(outcomes: Sequence[Outcome]) -> Drift:
                    key=lambda one: (one.index, one.attempt))
     success = np.array([bool(one.success) for one in valid], float)
     parts = tuple((int(part.sum()), part.size) for part in np.array_split(success, PARTS))
-    table = np.array([[won, all_ - won] for won, all_ in parts if all_])
     if success.size < 2 or success.min() == success.max():
         return Drift(parts, float('nan'), 1.0, 0.0)
-    alike = float(chi2_contingency(table)[1]) if len(table) > 1 else float('nan')
+    alike = homogeneity(parts)
     direction = float(np.corrcoef(np.arange(success.size), success)[0, 1])
     trend = 2 * float(norm.sf(abs(direction) * np.sqrt(success.size)))
     return Drift(parts, alike, trend, direction)
+
+
+def homogeneity(parts: Sequence[tuple[int, int]]) -> float:
+    """Return the chi-squared p value of 'all parts have one rate'; nan where it has none.
+
+    Args:
+        parts: (successes, trials) of quarters, sessions ...; those without trials say nothing.
+
+    """
+    table = np.array([[won, made - won] for won, made in parts if made])
+    if len(table) < 2 or not table.sum(axis=0).all():
+        return float('nan')
+    return float(chi2_contingency(table)[1])
 
 
 def order_effect(outcomes: Sequence[Outcome], baseline: str, candidate: str) -> OrderEffect:

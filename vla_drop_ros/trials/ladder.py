@@ -18,9 +18,9 @@ import numpy as np
 
 from vla_drop_ros.errors import TrialError, unknown
 from vla_drop_ros.trials.design import Design
-from vla_drop_ros.trials.evidence import Boundaries, Terms
+from vla_drop_ros.trials.evidence import Boundaries, boundaries, Terms
 from vla_drop_ros.trials.pairs import Pair
-from vla_drop_ros.trials.verdict import judge, Verdict
+from vla_drop_ros.trials.verdict import judge, may_stop, no_worse, Verdict
 
 METHODS = ('fixed_sequence', 'holm')
 
@@ -109,6 +109,33 @@ def climb(pairs: Mapping[str, Iterable[Pair]], terms: Terms | Design,
     if method == 'fixed_sequence':
         return _in_sequence(everything, terms, stored, step)
     return _by_holm(everything, terms, stored, step)
+
+
+def has_answers(pairs: Mapping[str, Iterable[Pair]], terms: Terms, method: str,
+                stored: Boundaries) -> bool:
+    """Say whether the study has its answer on every checkpoint; quickly, for a running study.
+
+    By Holm a checkpoint is judged at a smaller error than that of the study until others are
+    accepted, so it is looked for at that error: else the study would end one look too early.
+
+    Args:
+        pairs: name of a pruned checkpoint -> its pairs with the baseline.
+        terms: of the study.
+        method: ``fixed_sequence`` or ``holm``.
+        stored: boundaries at the full alpha of the study.
+
+    """
+    left = {name: list(ones) for name, ones in pairs.items()}
+    if method == 'fixed_sequence':
+        return all(may_stop(ones, terms, stored) for ones in left.values())
+    while left:
+        strict = replace(terms, alpha=terms.alpha / len(left))
+        mine = stored if len(left) == 1 else boundaries(strict)
+        passed = [name for name, ones in left.items() if no_worse(ones, strict, mine)]
+        if not passed:
+            return all(may_stop(ones, strict, mine) for ones in left.values())
+        left = {name: ones for name, ones in left.items() if name not in passed}
+    return True
 
 
 def _in_sequence(pairs: Mapping[str, list[Pair]], terms: Terms, stored: Boundaries | None,

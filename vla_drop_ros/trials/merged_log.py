@@ -5,11 +5,17 @@ A merged file holds the lines of every log unchanged, chain by chain, in the ord
 logs were begun. So it is what it would be whichever of them were merged first, and it can be
 merged and reported again. A log is known by the uuid in its ``opened`` event: a copy, or an older
 copy, of the same log counts once.
+
+Whoever opens the arms is written down in the copy that was read. So copies may end in openings
+that others lack. All are kept: the lines of the log first, then the openings that were written
+into other copies, each with the hash of the line after which it was written. Whatever else a copy
+went on with, apart from the others, is refused.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -22,6 +28,7 @@ from vla_drop_ros.trials.log import Event, FIRST, parse_line, read_lines
 from vla_drop_ros.trials.sealed_schedule import SealedSchedule
 
 IDENTITY = ('log', 'study', 'commitment')
+OPENING = 'unblinded'
 NO_EVENT = (KeyError, TypeError, ValueError, IndexError, AttributeError, TrialError)
 
 
@@ -37,6 +44,8 @@ class StudyLog:
         source: file that it was read from.
         first: its first line in this file, from 1.
         torn: bytes of a torn last line, which say nothing.
+        asides: lines of openings that were written into other copies.
+        openings: their events.
 
     """
 
@@ -47,6 +56,13 @@ class StudyLog:
     source: Path
     first: int
     torn: int = 0
+    asides: tuple[bytes, ...] = ()
+    openings: tuple[Event, ...] = ()
+
+    @property
+    def told(self) -> dict[bytes, Event]:
+        """Return the event of every line, of this copy and of others."""
+        return dict(zip((*self.lines, *self.asides), (*self.events, *self.openings), strict=True))
 
     @property
     def uuid(self) -> str:
@@ -75,15 +91,16 @@ def read_logs(paths: Iterable[str | Path], study: LockedStudy | None = None,
 
     Raises:
         TrialError: a file cannot be read; a chain is broken; two copies of a log went on
-            differently; the logs are of several studies, or of another one; a place of the
-            schedule has two verdicts that count; a token is not that of its place.
+            differently, not by openings alone; the logs are of several studies, or of another
+            one; a place of the schedule has two verdicts that count; a token is not that of its
+            place.
 
     """
     found: dict[str, StudyLog] = {}
     for path in paths:
         for log in _logs_in(Path(path)):
             other = found.setdefault(log.uuid, log)
-            found[log.uuid] = _longer(other, log)
+            found[log.uuid] = other if other is log else _joined(other, log)
     logs = sorted(found.values(), key=lambda log: log.begun)
     _check_study(logs, study)
     _check_places(logs)
@@ -100,7 +117,7 @@ def attempts_of(logs: Mapping[str, StudyLog]) -> list[Attempt]:
 def merged(logs: Mapping[str, StudyLog]) -> bytes:
     """Return the content of the merged file: every line of every log, in the order of begin."""
     ordered = sorted(logs.values(), key=lambda log: log.begun)
-    return b''.join(line + b'\n' for log in ordered for line in log.lines)
+    return b''.join(line + b'\n' for log in ordered for line in (*log.lines, *log.asides))
 
 
 def merge(paths: Iterable[str | Path], output: Path) -> dict[str, StudyLog]:
@@ -137,22 +154,33 @@ def _logs_in(path: Path) -> list[StudyLog]:
     """Return the logs in a file; a line with sequence 0 begins another one."""
     *lines, torn = read_lines(path)
     starts: list[int] = []
-    events: list[Event] = []
+    found: list[dict[bytes, Event]] = []
+    known: dict[str, int] = {}  # hash of every line of the log so far: its sequence
     tip = FIRST
     for number, line in enumerate(lines):
-        begins = not events or (FIRST.encode() in line and _begins(path, number + 1, line))
-        if begins:
+        if not found or (FIRST.encode() in line and _begins(path, number + 1, line)):
             starts.append(number)
-            tip = FIRST
-        events.append(parse_line(path, number + 1, line, number - starts[-1], tip))
-        tip = sha256(line).hexdigest()
+            found.append({})
+            known, tip = {FIRST: -1}, FIRST
+        before = tip if tip.encode() in line else _opened_after(line, known) or tip
+        event = found[-1][line] = parse_line(path, number + 1, line, known[before] + 1, before)
+        digest = sha256(line).hexdigest()
+        known[digest] = event.sequence
+        tip = digest if before == tip else tip
     if not lines:
         raise TrialError(f'{path} holds no complete line of a log; leave it out')
-    ends = [*starts[1:], len(lines)]
-    found = [_told(path, lines[start:end], events[start:end], start + 1)
-             for start, end in zip(starts, ends, strict=True)]
-    found[-1] = replace(found[-1], torn=len(torn))
-    return found
+    logs = [_told(path, told, start + 1) for start, told in zip(starts, found, strict=True)]
+    logs[-1] = replace(logs[-1], torn=len(torn))
+    return logs
+
+
+def _opened_after(line: bytes, known: Mapping[str, int]) -> str:
+    """Return the hash after which an opening was written into another copy; '' if it is none."""
+    try:
+        data = json.loads(line)
+        return data['previous'] if data['kind'] == OPENING and data['previous'] in known else ''
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ''
 
 
 def _begins(path: Path, number: int, line: bytes) -> bool:
@@ -163,8 +191,10 @@ def _begins(path: Path, number: int, line: bytes) -> bool:
     return True
 
 
-def _told(path: Path, lines: list[bytes], events: list[Event], first: int) -> StudyLog:
+def _told(path: Path, told: Mapping[bytes, Event], first: int) -> StudyLog:
     """Return a log with its state."""
+    lines, asides = _trunk(told, lambda line: f'{path}, line {first + list(told).index(line)}')
+    events = [told[line] for line in lines]
     opened = next((event.data for event in events if event.kind == 'opened'), {})
     missing = [key for key in IDENTITY if not isinstance(opened.get(key), str)]
     if missing:
@@ -178,20 +208,58 @@ def _told(path: Path, lines: list[bytes], events: list[Event], first: int) -> St
             raise TrialError(
                 f'{path}, line {first + place}: the event {event.kind!r} does not fit what was '
                 f'before ({error!r}); the log was damaged or is of another version') from error
-    return StudyLog(opened, tuple(lines), tuple(events), course, path, first)
+    return StudyLog(opened, tuple(lines), tuple(events), course, path, first, 0, tuple(asides),
+                    tuple(told[line] for line in asides))
 
 
-def _longer(one: StudyLog, other: StudyLog) -> StudyLog:
-    """Return the longer of two copies of a log; raise where they went on differently."""
-    short, long = sorted((one, other), key=lambda log: len(log.lines))
-    for place, (left, right) in enumerate(zip(short.lines, long.lines, strict=False)):
-        if left != right:
+def _trunk(told: Mapping[bytes, Event], place: Callable[[bytes], str]
+           ) -> tuple[list[bytes], list[bytes]]:
+    """Return the lines of a log in their order, and the openings that stand aside.
+
+    Both follow from the set of lines alone, so it does not matter who was joined first.
+
+    Args:
+        told: every line of every copy, each after some other or first.
+        place: tells where a line stands, for the message.
+
+    Raises:
+        TrialError: two copies were gone on with.
+
+    """
+    hashes = {line: sha256(line).hexdigest() for line in told}
+    after: dict[str, list[bytes]] = {}
+    for line, event in told.items():
+        after.setdefault(event.previous, []).append(line)
+    goes_on: dict[bytes, bool] = {}  # whether anything but openings is in a line or follows it
+    for line in sorted(told, key=lambda line: -told[line].sequence):
+        goes_on[line] = told[line].kind != OPENING or any(
+            goes_on[other] for other in after.get(hashes[line], ()))
+    lines: list[bytes] = []
+    tip = FIRST
+    while tip in after:
+        several = [line for line in after[tip] if goes_on[line]]
+        if len(several) > 1:
             raise TrialError(
-                f'{short.source}, line {short.first + place}, and {long.source}, line '
-                f'{long.first + place}, differ, but both say that they are log {one.uuid}: a '
-                'copy was gone on with apart from the other. Keep the one that the robot wrote '
-                'last and leave the other out; give every robot a log of its own')
-    return one if len(one.lines) == len(other.lines) else long
+                f'{place(several[0])}, and {place(several[1])}, differ, but both say that they '
+                'are of one log: a copy was gone on with apart from the other. Keep the one that '
+                'the robot wrote last and leave the other out; give every robot a log of its own')
+        lines.append(several[0] if several else min(
+            after[tip], key=lambda line: (told[line].wall, line)))
+        tip = hashes[lines[-1]]
+    asides = set(told).difference(lines)
+    return lines, sorted(asides, key=lambda line: (told[line].sequence, line))
+
+
+def _joined(one: StudyLog, other: StudyLog) -> StudyLog:
+    """Return what two copies of a log hold together; raise where both were gone on with."""
+    def place(line: bytes) -> str:
+        log = one if line in one.lines else other
+        return f'{log.source}, line {log.first + log.lines.index(line)}'
+
+    told = one.told | other.told
+    lines, asides = _trunk(told, place)
+    copy = next(log for log in (one, other) if log.lines == tuple(lines))
+    return replace(copy, asides=tuple(asides), openings=tuple(told[line] for line in asides))
 
 
 def _check_study(logs: list[StudyLog], study: LockedStudy | None) -> None:

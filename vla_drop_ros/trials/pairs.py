@@ -29,6 +29,8 @@ class Outcome:
         index: running order over the study.
         progress: answered rubric stages, 0 to 1; nan: not asked.
         seconds: time to success, [s]; nan: no success.
+        sure: whether the person who judged was.
+        rated: success in the eyes of the last second rater; None: nobody else rated it.
 
     """
 
@@ -42,6 +44,8 @@ class Outcome:
     index: int = 0
     progress: float = float('nan')
     seconds: float = float('nan')
+    sure: bool = True
+    rated: bool | None = None
 
     @property
     def place(self) -> Place:

@@ -76,9 +76,37 @@ def sensitivity(outcomes: Sequence[Outcome], baseline: str, candidate: str, term
                       'without pairs in which anything was repeated'),
             _one_look('invalid trials at their worst', worst_case(outcomes, baseline, candidate),
                       terms, 'left out: the candidate failed, the baseline succeeded')]
+    rows += _judgement(outcomes, baseline, candidate, terms)
     if terms.rule == 'exact_paired' and terms.calibration == 'iid':
         rows.append(_adversarial(everything, terms))
     rows += _unpaired(outcomes, baseline, candidate, terms)
+    return rows
+
+
+def _judgement(outcomes: Sequence[Outcome], baseline: str, candidate: str, terms: Terms
+               ) -> list[Row]:
+    """Return the rows that doubt the verdicts on trials; none where nobody doubted any."""
+    valid = [one for one in final(outcomes).values() if one.arm in (baseline, candidate)]
+    unsure, rated = sum(not one.sure for one in valid), [
+        one for one in valid if one.rated is not None]
+    rows = []
+    if unsure:
+        said = f'{unsure} of {len(valid)} trials were judged unsurely'
+        worst = [one if one.sure else replace(one, success=one.arm == baseline) for one in valid]
+        rows = [
+            _one_look('unsure trials removed', pairs_of(
+                [one for one in valid if one.sure], baseline, candidate), terms,
+                f'{said}; without their pairs'),
+            _one_look('unsure trials at their worst', pairs_of(worst, baseline, candidate), terms,
+                      'unsure: the candidate failed, the baseline succeeded')]
+    if rated:
+        second = [replace(one, success=one.rated) if one.rated is not None else one
+                  for one in valid]
+        other = sum(one.rated != one.success for one in rated)
+        rows.append(_one_look(
+            'second rater', pairs_of(second, baseline, candidate), terms,
+            f'the word of who saw the recording, where there is one: {len(rated)} of '
+            f'{len(valid)} trials, {other} rated otherwise'))
     return rows
 
 

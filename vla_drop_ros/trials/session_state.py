@@ -9,7 +9,9 @@ from typing import Any
 from vla_drop_ros.trials.attempts import Attempt
 from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.rest import seconds_worked, WORK
 from vla_drop_ros.trials.study_session import StudySession
+from vla_drop_ros.trials.vocabulary import notes_by_use, reasons_by_use
 
 GUESSED = 5  # trials about which people are asked at the end which arm ran
 
@@ -33,7 +35,7 @@ def state_of(session: StudySession, design: Design, now: float) -> dict[str, Any
         'study': design.title, 'question': design.question, 'phase': course.phase.value,
         'code': current.code, 'pairs_done': pairs, 'pairs_planned': design.stopping.horizon,
         'trials_done': len(counted), 'minutes_left': minutes_left(counted, design),
-        'may_stop': course.may_stop,
+        'may_stop': course.may_stop, 'may_finish': conductor.may_finish,
         'condition': {'id': condition.id, 'task': condition.task,
                       'instruction': str(session.scene.get('instruction')
                                          or condition.instruction),
@@ -43,7 +45,9 @@ def state_of(session: StudySession, design: Design, now: float) -> dict[str, Any
         if current.started == current.started and (running or current.ended == current.ended)
         else 0.0,
         'rubric': [{'id': stage.id, 'text': stage.text} for stage in design.rubric],
-        'failure_reasons': list(design.failure_reasons),
+        'failure_reasons': reasons_by_use(course.attempts, design.failure_reasons),
+        'notes': notes_by_use(course.attempts),
+        'incidents': incidents_of(current), 'rest': rest_of(course.attempts, now),
         'invalid_reasons': list(design.invalid_reasons),
         'undo': undoable.code if undoable else '',
         'last': {'code': undoable.code, 'verdict': undoable.verdict} if undoable else None,
@@ -51,11 +55,24 @@ def state_of(session: StudySession, design: Design, now: float) -> dict[str, Any
         'ready': {'policy': session.policy_ready, 'scene': session.scene_ready,
                   'robot': bool(session.gate_state) and not session.estopped},
         'waiting': session.waiting if course.phase is Phase.ARRANGE else '',
-        'estop': session.estopped, 'gate': session.gate_state, 'problem': session.problem,
+        'estop': session.estopped, 'gate': session.gate_state,
+        'problem': session.problem or session.unrecorded,
         'rehearsal': session.rehearsing, 'detected': dict(current.detected),
         'guesses_wanted': guesses_wanted(course.attempts)
         if course.phase is Phase.FINISHED and not session.rehearsing else [],
         'finished': course.finished, 'stamp': round(now, 3)}
+
+
+def incidents_of(attempt: Attempt) -> list[dict[str, Any]]:
+    """Return kind and seconds after the start of what was noted; None: after the end."""
+    return [{'kind': one.kind, 'seconds': round(one.seconds_after_start, 2)
+             if math.isfinite(one.seconds_after_start) else None} for one in attempt.incidents]
+
+
+def rest_of(attempts: Sequence[Attempt], now: float) -> dict[str, Any]:
+    """Return for how long people have worked without a pause, and whether one is due."""
+    worked = seconds_worked(attempts, now)
+    return {'minutes_worked': int(worked / 60), 'due': worked >= WORK}
 
 
 def pairs_done(counted: Sequence[Attempt], arms: int) -> int:
@@ -84,13 +101,17 @@ def suggestion(attempt: Attempt, design: Design) -> dict[str, str] | None:
         return {'verb': 'failure', 'reason': '', 'why': {
             'timeout': 'time is up', 'policy_fault': 'the policy fell silent'}[
                 attempt.end_reason]}
-    wanted = {'safety_stop': 'emergency_stop', 'robot_fault': 'robot_fault', 'crash': ''}
+    wanted = {'safety_stop': ('emergency_stop', 'the robot was stopped'),
+              'robot_fault': ('robot_fault', 'the robot or its gate fell silent'),
+              'policy_lost': ('policy_lost', "the policy's process was lost, whichever arm ran"),
+              'crash': ('', 'the trial node ended in the middle')}
     if attempt.end_reason not in wanted:
         return None
-    reason = wanted[attempt.end_reason]
+    reason, why = wanted[attempt.end_reason]
+    if reason == 'policy_lost' and reason not in design.invalid_reasons:
+        reason = 'robot_fault'
     return {'verb': 'invalid', 'reason': reason if reason in design.invalid_reasons else '',
-            'why': {'safety_stop': 'the robot was stopped', 'robot_fault': 'the robot fell silent',
-                    'crash': 'the trial node ended in the middle'}[attempt.end_reason]}
+            'why': why}
 
 
 def guesses_wanted(attempts: Sequence[Attempt]) -> list[str]:

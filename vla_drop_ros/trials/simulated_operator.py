@@ -5,12 +5,14 @@ It sees what people see: the state of the trial node, and the scene. Nobody tell
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 import json
 from typing import Any
 
 import numpy as np
 
 from vla_drop_ros.trials.conductor import GUESSES, Verb
+from vla_drop_ros.trials.incidents import INCIDENTS
 
 SOURCE = 'simulated operator'
 
@@ -19,7 +21,7 @@ class SimulatedOperator:
     """Answers every state with the verb that a diligent person would press, or none."""
 
     def __init__(self, seed: int = 0, slips: float = 0.0, spoiled: float = 0.0,
-                 stops_early: bool = True) -> None:
+                 stops_early: bool = True, remarks: float = 0.0) -> None:
         """Take how human it is.
 
         Args:
@@ -27,10 +29,13 @@ class SimulatedOperator:
             slips: share of verdicts that are pressed wrongly, and taken back at once.
             spoiled: share of trials in which the scene was set up wrongly.
             stops_early: ends the study when the rule allows it; else at the horizon only.
+            remarks: share of trials with an incident, and of verdicts that are unsure.
 
         """
         self._rng = np.random.default_rng(seed)
         self._slips, self._spoiled, self._stops_early = slips, spoiled, stops_early
+        self._aside = np.random.default_rng([seed, 1])  # remarks change no slip
+        self._remarks, self._remarked = remarks, ''
         self._slipped = ''
         self._scene: Mapping[str, Any] = {}
 
@@ -59,6 +64,15 @@ class SimulatedOperator:
         return None
 
     def _judge(self, state: Mapping[str, Any], code: str) -> Verb:
+        if self._remarked != code:
+            self._remarked = code
+            if self._aside.random() < self._remarks:
+                return Verb(str(self._aside.choice(INCIDENTS)), SOURCE, code=code)
+        verb = self._say(state, code)
+        unsure = verb.name != 'invalid' and self._aside.random() < self._remarks
+        return replace(verb, confidence='unsure' if unsure else 'sure')
+
+    def _say(self, state: Mapping[str, Any], code: str) -> Verb:
         if self._slipped == code:
             self._slipped = ''
             return self._verdict(state, code)
@@ -81,7 +95,9 @@ class SimulatedOperator:
         moved, target = self._scene.get('moved_object'), self._scene.get('target')
         stages = [stage['id'] for stage in state['rubric']]
         if moved and moved == target and 'grasped' in stages:
-            return Verb('partial', SOURCE, code=code, stage='grasped')
+            reached = stages[:stages.index('grasped') + 1]
+            return Verb('partial', SOURCE, code=code, stage='grasped',
+                        answers=dict.fromkeys(reached, True))
         reason = 'wrong_object' if moved and moved != target else 'missed_grasp'
         return Verb('failure', SOURCE, code=code,
                     reason=reason if reason in state['failure_reasons'] else '')

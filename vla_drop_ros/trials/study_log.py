@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The log of a blinded study: opened for one robot's part of it, gone on with after a stop."""
 
-from importlib.metadata import PackageNotFoundError, version
-import os
+from collections.abc import Mapping
 from pathlib import Path
-import platform
-import sys
 from typing import Any
 from uuid import uuid4
 
 from vla_drop_ros.errors import TrialError
+from vla_drop_ros.trials.host import describe_host
 from vla_drop_ros.trials.locked_study import LockedStudy
 from vla_drop_ros.trials.log import Event, read_log, TrialLog
 
 LOG_FILE = 'log.jsonl'
-PACKAGES = ('vla_drop_ros', 'numpy', 'scipy', 'opencv-python-headless', 'rosbags', 'starlette',
-            'torch', 'transformers')
-VARIABLES = ('ROS_DISTRO', 'RMW_IMPLEMENTATION', 'OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES')
 
 
 def open_log(path: Path, study: LockedStudy, robot: str, rounds: tuple[int, int],
@@ -64,7 +59,8 @@ def open_log(path: Path, study: LockedStudy, robot: str, rounds: tuple[int, int]
 
 
 def begin_session(log: TrialLog, events: tuple[Event, ...], operator: str, robot: str,
-                  parameters: dict[str, Any]) -> int:
+                  parameters: dict[str, Any], rig: Mapping[str, Any] | None = None,
+                  rmw: str = '') -> int:
     """Log that somebody sat down at the robot; return the number of the session.
 
     Args:
@@ -73,24 +69,12 @@ def begin_session(log: TrialLog, events: tuple[Event, ...], operator: str, robot
         operator: pseudonym.
         robot: name of the robot.
         parameters: of the nodes, as far as they say nothing about arms.
+        rig: as its people state it, ``rig.load_rig``; None: nobody did.
+        rmw: middleware in use; '' is that which the environment names.
 
     """
     number = 1 + sum(event.kind == 'session' for event in events)
-    host = {'name': platform.node(), 'machine': platform.machine(),
-            'system': f'{platform.system()} {platform.release()}',
-            'python': sys.version.split()[0], 'processors': os.cpu_count(),
-            **{name: os.environ[name] for name in VARIABLES if name in os.environ}}
-    log.append('session', {'session': number, 'operator': operator, 'robot': robot, 'host': host,
-                           'versions': versions(), 'parameters': parameters})
+    log.append('session', {
+        'session': number, 'operator': operator, 'robot': robot, 'parameters': parameters,
+        'host': describe_host() | ({'rmw': rmw} if rmw else {}), 'rig': dict(rig or {})})
     return number
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that matter here, of those that are installed."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

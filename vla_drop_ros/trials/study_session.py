@@ -8,52 +8,34 @@ instruction, before anything else: the robot holds even if the log cannot be wri
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-import json
+from dataclasses import replace
 import math
-from typing import Any
+from typing import Any, Protocol
 
 from vla_drop_ros.errors import TrialError
-from vla_drop_ros.trials.commands import (
-    Command,
-    PrepareScene,
-    ResetScene,
-    SendInstruction,
-    UseToken,
-)
+from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.commands import Command, SendInstruction
 from vla_drop_ros.trials.conductor import Conductor, Reply, Verb
 from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.preparation import Preparation, Waits, Wanted
 from vla_drop_ros.trials.trial_measures import TrialMeasures
+from vla_drop_ros.trials.vital_signs import GATE, POLICY, VitalSigns
 
-SEALED = 'sealed:'
 SIMULATOR = 'simulator'  # the detector that says all the time how things are
 JITTER = 0.5  # [s] by which a clock may be set back in a trial
+STANDING = 1.0  # [s] after which a clock that does not move stands
 OPERATION = ('rehearse', 'reset')  # verbs that are about the machines, not about a trial
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
-    """How long to wait for others, [s].
+class Load(Protocol):
+    """What watches the load of the machine; neither method waits for anything."""
 
-    Attributes:
-        answer: for a service to answer.
-        reset: for a robot to arrange its scene.
-        again: before asking again after a refusal.
-        takeover: for a policy that agreed to take over; asked again, it would begin anew.
-        first_chunk: for the first chunk after the start, steady.
-        silence: between chunks, steady.
-        stall: for the node clock to move on, steady.
+    def begin(self) -> None:
+        """Begin with a trial."""
 
-    """
-
-    answer: float = 20.0
-    reset: float = 120.0
-    again: float = 2.0
-    takeover: float = 5.0
-    first_chunk: float = 15.0
-    silence: float = 5.0
-    stall: float = 10.0
+    def end(self) -> Mapping[str, Any]:
+        """End it, and return what is known of it; again the same until the next begins."""
 
 
 class StudySession:
@@ -62,14 +44,16 @@ class StudySession:
     Attributes:
         waiting: what is missing before a trial can start, '' when it can.
         problem: what people must mend, '' while all is well.
-        scene: what the robot said of the scene, empty for a real one.
         rehearsing: whether the trials are practice, which is not logged.
         measures: of the trial that runs or ran last.
+        signs: of the life of policy node and gate.
+        unrecorded: why trials are not recorded, '' while they are, or nobody records.
 
     """
 
     def __init__(self, design: Design, conductor: Conductor, rehearsal: Callable[[], Conductor],
-                 resets: bool, scenes: bool = False, waits: Waits | None = None) -> None:
+                 resets: bool, scenes: bool = False, waits: Waits | None = None,
+                 load: Load | None = None) -> None:
         """Take a conductor that has begun or resumed.
 
         Args:
@@ -79,29 +63,28 @@ class StudySession:
             resets: the robot arranges the scene itself when asked; else people do.
             scenes: the robot is simulated, and is told which scene to arrange.
             waits: how long to wait.
+            load: of the machine while a trial runs; None: nobody watches it.
 
         """
-        self.problem = self.waiting = ''
-        self.scene: Mapping[str, Any] = {}
+        self.problem = self.waiting = self.unrecorded = ''
         self.rehearsing = False
         self.measures = TrialMeasures()
+        self.signs = VitalSigns()
         self._design = design
         self._real, self._rehearsal = conductor, rehearsal
         self._conductor = conductor
-        self._resets, self._scenes = resets, scenes
-        self._waits = waits or Waits()
+        self._waits, self._load = waits or Waits(), load
+        self._machines = Preparation(design, self._wanted, self._tell, resets, scenes,
+                                     self._waits)
         self._out: list[Command] = [SendInstruction('')]  # who was here before may have crashed
-        self._pending: dict[str, tuple[Command, float]] = {}
-        self._ready: dict[str, str] = {}  # what is ready, and for which attempt
-        self._not_before: dict[str, float] = {}
-        self._policy = self._gate = ''
         self._now = self._moved = self._heard = self._steady = float('-inf')
+        self._log_again = float('-inf')  # before which a full log is not tried again
         self._absent: Sequence[str] = ('the rest of the graph',)  # until the first look
         self._ended: tuple[str, float] | None = None
+        self._over: float | None = None  # when this session saw the end of the last trial, steady
         # What a session before this one has run is not measured again.
         self._measured = {f'False {one.code} {one.started}' for one in conductor.attempts}
         self._said: dict[str, bool] = {}
-        self._ready['silent'] = self._key()
 
     @property
     def conductor(self) -> Conductor:
@@ -109,32 +92,42 @@ class StudySession:
         return self._conductor
 
     @property
+    def scene(self) -> Mapping[str, Any]:
+        """Return what the robot said of the scene, empty for a real one."""
+        return self._machines.scene
+
+    @property
+    def attempts(self) -> Sequence[Attempt]:
+        """Return the attempts of the study, also while people rehearse."""
+        return self._real.attempts
+
+    @property
     def estopped(self) -> bool:
         """Say whether the gate is stopped for good."""
-        return 'estopped' in self._gate
+        return self._machines.estopped
 
     @property
     def gate_state(self) -> str:
         """Return what the gate said last."""
-        return self._gate
+        return self._machines.gate_state
 
     @property
     def policy_ready(self) -> bool:
         """Say whether the policy of the current trial answers."""
-        return self._policy == SEALED + self._conductor.token()
+        return self._machines.policy_ready
 
     @property
     def scene_ready(self) -> bool:
         """Say whether the robot has arranged the scene of the current trial; people say so."""
-        return not self._resets or self._ready.get('scene') == self._key()
+        return self._machines.scene_ready
 
     def policy(self, checkpoint: str) -> None:
         """Take what the policy node says answers now."""
-        self._policy = checkpoint
+        self._machines.policy(checkpoint)
 
     def gate(self, state: str) -> None:
         """Take the state of the command gate."""
-        self._gate = state
+        self._machines.gate(state)
 
     def chunk(self, stamp: float) -> None:
         """Take the capture time of an action chunk, [s] on the node clock."""
@@ -150,37 +143,33 @@ class StudySession:
         if running and abs(seconds) < 1e6:  # neither NaN nor what adds up to it
             self.measures.ages.append(seconds)
 
+    def pose(self, stamp: float, position: Sequence[float]) -> None:
+        """Take a measured position of the end effector: node clock [s], x y z [m]."""
+        if self._measuring(stamp):
+            self.measures.motion.add(stamp, position)
+
+    def commanded(self, stamp: float) -> None:
+        """Take that the gate sent a command, by its stamp, [s] on the node clock."""
+        if self._measuring(stamp):
+            self.measures.control.add(stamp)
+
     def answer(self, command: Command, agreed: bool, text: str) -> None:
         """Take the answer to a command; one that nobody waits for any more is ignored."""
-        name = _KINDS.get(type(command), '')
-        pending = self._pending.get(name)
-        if pending is None or pending[0] is not command:
-            return
-        del self._pending[name]
-        if not agreed:
-            self.problem = f'{_WHO[name]} refused: {text[:300]}'
-            self._not_before[name] = self._steady + self._waits.again
-        elif isinstance(command, PrepareScene):
-            self._ask(ResetScene(), 'reset')
-        else:
-            self.problem = ''
-            if isinstance(command, ResetScene):
-                self.scene, self._ready['scene'] = _parsed(text), self._key()
-            else:
-                self._not_before[name] = self._steady + self._waits.takeover
+        self._out += self._machines.answer(command, agreed, text)
 
     def press(self, verb: Verb) -> Reply:
         """Do what somebody wants, or say why not."""
         if verb.name in OPERATION:
             return self._operate(verb)
         if verb.name == 'start' and self._conductor.phase is Phase.ARRANGE:
-            self.waiting = self._missing(self._absent)  # what was said since the last tick counts
+            # What was said since the last tick counts.
+            self.waiting = self._machines.missing(self._absent)
             if self.waiting:
                 return Reply(False, f'not yet: {self.waiting}')
         if verb.name == 'stop':
             self._out.append(SendInstruction(''))  # first: the robot, then the log
             verb = replace(verb, code='')  # a robot that was stopped runs no trial
-        before = self._conductor.phase
+        before, code = self._conductor.phase, self._conductor.current.code
         if before is Phase.JUDGE:
             self._write_measures()
         try:
@@ -193,9 +182,8 @@ class StudySession:
         if reply.done and verb.name == 'start':
             self._begin()
         if reply.done and verb.name in ('undo', 'success', 'failure', 'partial', 'invalid'):
-            self._ready.clear()
-            self._pending.clear()  # a reset that goes on is not the next trial's
-            self._not_before.clear()
+            self._machines.forget()
+            self._note_verdict(verb, before, code)
         return reply
 
     def detect(self, source: str, code: str, success: bool, ends: bool) -> None:
@@ -228,16 +216,24 @@ class StudySession:
             absent: names of the services that are needed and not there.
 
         """
+        self.signs.steady = steady
         if now != self._now:
+            stood = steady - self._moved
+            self._heard += stood if self._waits.again < stood < math.inf else 0.0
             self._now, self._moved = now, steady
+        elif steady - self._moved > STANDING:
+            self.signs.forgive(POLICY)  # it beats on the node clock
         if steady - self._steady > self._waits.again:
             self._heard = steady  # it was this process that stood still, not the policy
-        self._steady, self._absent = steady, absent
+            self.signs.forgive()
+        self._steady = self._machines.steady = steady
+        self._absent = absent
         if self._conductor.phase is Phase.ARRANGE:
-            self._arrange(absent)
+            self._out += self._machines.arrange(absent)
+            self.waiting = self._machines.missing(absent)
         elif self._conductor.phase is Phase.RUNNING:
             self._watch()
-        elif self._conductor.phase is Phase.JUDGE:
+        elif self._conductor.phase is Phase.JUDGE and not self._out:  # the robot stops first
             self._write_measures()
         out, self._out = self._out, []
         return out
@@ -256,65 +252,31 @@ class StudySession:
         current = self._conductor.current
         return f'{self.rehearsing} {current.code} {current.started}'
 
-    def _key(self) -> str:
+    def _wanted(self) -> Wanted:
+        conductor, current = self._conductor, self._conductor.current
+        key = f'{self.rehearsing} {current.index}.{current.attempt} {len(current.undone)}'
+        return Wanted(key, conductor.token(), current.index, conductor.condition.task)
+
+    def _tell(self, problem: str) -> None:
+        self.problem = problem
+
+    def _measuring(self, stamp: float) -> bool:
+        """Say whether it is of the current trial, which may have ended while it was on its way."""
         current = self._conductor.current
-        return f'{self.rehearsing} {current.index}.{current.attempt} {len(current.undone)}'
-
-    def _arrange(self, absent: Sequence[str]) -> None:
-        if self._ready.get('silent') != self._key():
-            self._ready['silent'] = self._key()
-            self._out.append(SendInstruction(''))
-        if absent:
-            self._pending.clear()  # who has gone does not answer,
-            self._policy = ''  # and knows no token when it comes back
-        else:
-            token = SEALED + self._conductor.token()
-            if not self.policy_ready:
-                self._ask(UseToken(token), 'policy')
-            if not self.scene_ready and not self._awaited('reset'):
-                wanted = self._preparation()
-                self._ask(wanted, _KINDS[type(wanted)])
-        self.waiting = self._missing(absent)
-
-    def _missing(self, absent: Sequence[str]) -> str:
-        if absent:
-            return f'{", ".join(absent)} did not appear yet'
-        if not self.policy_ready:
-            return 'the policy is being prepared'
-        if not self.scene_ready:
-            return 'the robot is being reset'
-        if self.estopped:
-            return 'the robot is stopped: release the emergency stop, then reset it at the gate'
-        if not self._gate:
-            return 'the command gate says nothing'
-        return 'the command gate is not active' if 'inactive' in self._gate else ''
-
-    def _preparation(self) -> Command:
-        conductor, design = self._conductor, self._design
-        if not self._scenes:
-            return ResetScene()
-        first = int(design.simulation.get('seed', design.seed % 2**30))
-        return PrepareScene(first + conductor.current.index // len(design.arms),
-                            conductor.condition.task,
-                            str(design.simulation.get('variant', 'nominal')))
-
-    def _ask(self, command: Command, name: str) -> None:
-        """Send a command, unless the last of its kind is not answered yet."""
-        if self._awaited(name) or self._steady < self._not_before.get(name, float('-inf')):
-            return
-        if name in self._pending:
-            self.problem = f'{_WHO[name]} did not answer in time'
-        self._pending[name] = command, self._steady
-        self._out.append(command)
-
-    def _awaited(self, name: str) -> bool:
-        wait = self._waits.reset if name == 'reset' else self._waits.answer
-        return name in self._pending and self._steady - self._pending[name][1] < wait
+        end = current.ended if math.isfinite(current.ended) else math.inf
+        if self._ended is not None:
+            end = min(end, self._ended[1])
+        return current.started <= stamp <= end and self._trial() not in self._measured
 
     def _begin(self) -> None:
         text = str(self.scene.get('instruction') or self._conductor.condition.instruction)
-        self.measures = TrialMeasures(instruction=text)
-        self._ended = None
+        arranged = {} if self._over is None else {'arrange': self._steady - self._over}
+        self.measures = TrialMeasures(
+            instruction=text, started=self._conductor.current.started,
+            prepare={**self._machines.took, **arranged})
+        self._ended = self._over = None
+        if self._load is not None:
+            self._load.begin()
         self._said = {SIMULATOR: False} if self._said.get(SIMULATOR) is False else {}
         self._heard = self._moved = self._steady
         self._out.append(SendInstruction(text))
@@ -328,12 +290,13 @@ class StudySession:
             self._end('safety_stop')
         elif self._now < self._conductor.current.started - JITTER:
             self._end('robot_fault', self._conductor.current.started)  # its clock began anew
-        elif self._steady - self._moved > waits.stall or 'inactive' in self._gate:
+        elif (self._steady - self._moved > waits.stall or 'inactive' in self.gate_state
+              or self.signs.silent(GATE)):
             self._end('robot_fault')
         elif not self.policy_ready:
-            self._end('policy_fault')  # it was started anew, or somebody set another token
+            self._end('policy_lost')  # it was started anew, or somebody set another token
         elif silent > (waits.silence if measures.chunks else waits.first_chunk):
-            self._end('policy_fault')
+            self._end('policy_lost' if self.signs.silent(POLICY) else 'policy_fault')
         elif self._now - self._conductor.current.started >= self._design.timeout:
             self._end('timeout')
 
@@ -345,22 +308,35 @@ class StudySession:
         self._ended = reason, self._now if stamp is None else stamp
         if first:
             self._out.append(SendInstruction(''))
-        if first or self._steady >= self._not_before.get('log', float('-inf')):
+        if first or self._steady >= self._log_again:
             self._guarded(lambda: self._conductor.end(*(self._ended or (reason, self._now))))
 
     def _write_measures(self) -> None:
         """Log what was measured and detected, once a trial."""
         code, key = self._conductor.current.code, self._trial()
-        if key not in self._measured and self._guarded(
-                lambda: self._conductor.measure(code, self.measures.to_dict())):
+        if key in self._measured:
+            return
+        if self._over is None:
+            self._over = self._steady
+            self.measures.host = self._load.end() if self._load is not None else {}
+        for source, said in self._said.items():  # what comes later, revises
+            self._note_detection(source, code, said)
+        if self._guarded(lambda: self._conductor.measure(code, self.measures.to_dict())):
             self._measured.add(key)
-            for source, said in self._said.items():
-                self._note_detection(source, code, said)
+
+    def _note_verdict(self, verb: Verb, before: Phase, code: str) -> None:
+        """Log how long after the end the verdict came; who judges in a later session is not told.
+
+        One that is given again after an undo replaces it.
+        """
+        if before is Phase.JUDGE and verb.name != 'undo' and self._over is not None:
+            seconds = round(self._steady - self._over, 3)
+            self._guarded(lambda: self._conductor.measure(code, {'verdict_after': seconds}))
 
     def _note_detection(self, source: str, code: str, said: bool) -> None:
         meant = [one for one in self._conductor.attempts
                  if one.code == code and one.started == one.started]
-        if meant and meant[0].detected.get(source) != said:
+        if meant and meant[0].is_news(source, said):
             self._guarded(lambda: self._conductor.take(
                 Verb('detect', source, code=code, value=said), self._now))
 
@@ -369,16 +345,14 @@ class StudySession:
             write()
         except TrialError as error:
             self.problem = str(error)
-            self._not_before['log'] = self._steady + self._waits.again
+            self._log_again = self._steady + self._waits.again
             return False
         return True
 
     def _operate(self, verb: Verb) -> Reply:
         if self._conductor.phase not in (Phase.ARRANGE, Phase.FINISHED):
             return Reply(False, f'{verb.name} is possible between trials only')
-        self._ready.clear()
-        self._pending.clear()
-        self._not_before.clear()
+        self._machines.forget()
         if verb.name == 'reset':
             return Reply(True, 'policy and scene are prepared again')
         # A page says which of the two it wants: two that press at once mean the same.
@@ -386,15 +360,3 @@ class StudySession:
         self._conductor = self._rehearsal() if self.rehearsing else self._real
         return Reply(True, 'rehearsal: nothing is logged' if self.rehearsing else
                      'the study goes on: every trial counts')
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        scene = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return scene if isinstance(scene, dict) else {}
-
-
-_KINDS = {UseToken: 'policy', PrepareScene: 'prepare', ResetScene: 'reset'}
-_WHO = {'policy': 'the policy node', 'prepare': 'the robot', 'reset': 'the robot'}

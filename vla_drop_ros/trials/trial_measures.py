@@ -1,11 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured while a trial runs; it goes into the log when the trial has ended."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+import math
 from typing import Any
 
 import numpy as np
+
+from vla_drop_ros.trials.motion import MotionTrack
+
+
+@dataclass(slots=True)
+class CommandPace:
+    """How steadily commands came.
+
+    Attributes:
+        commands: so many.
+        first: stamp of the first, node clock, [s]; nan: none came.
+        last: the same of the last.
+        longest_gap: between two, [s].
+
+    """
+
+    commands: int = 0
+    first: float = math.nan
+    last: float = math.nan
+    longest_gap: float = 0.0
+
+    def add(self, stamp: float) -> None:
+        """Take a command by its stamp, node clock, [s]; one that is older does not count."""
+        if not math.isfinite(stamp) or stamp < self.last:
+            return
+        if self.commands:
+            self.longest_gap = max(self.longest_gap, stamp - self.last)
+        else:
+            self.first = stamp
+        self.commands += 1
+        self.last = stamp
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``commands``, ``rate`` [Hz] and ``longest_gap`` [s]; two make a rate."""
+        if not self.commands:
+            return {}
+        span = self.last - self.first
+        return {'commands': self.commands, **({} if span <= 0.0 else {
+            'rate': round((self.commands - 1) / span, 3),
+            'longest_gap': round(self.longest_gap, 4)})}
 
 
 @dataclass(slots=True)
@@ -19,6 +60,11 @@ class TrialMeasures:
         clipped_now: the same now.
         instruction: as it was sent.
         first_chunk: from the start to the first chunk, [s]; nan: none came.
+        started: node clock, [s].
+        prepare: how long policy, reset and people took before it, [s], as far as it is known.
+        motion: of the end effector.
+        control: of the commands that the gate sent.
+        host: load of the machine, as ``HostLoad.end``.
 
     """
 
@@ -27,7 +73,12 @@ class TrialMeasures:
     clipped: int | None = None
     clipped_now: int | None = None
     instruction: str = ''
-    first_chunk: float = float('nan')
+    first_chunk: float = math.nan
+    started: float = math.nan
+    prepare: Mapping[str, float] = field(default_factory=dict)
+    motion: MotionTrack = field(default_factory=MotionTrack)
+    control: CommandPace = field(default_factory=CommandPace)
+    host: Mapping[str, Any] = field(default_factory=dict)
 
     def count_clipped(self, total: int) -> None:
         """Take how many commands the gate has altered in all."""
@@ -46,6 +97,12 @@ class TrialMeasures:
             found['first_chunk'] = round(self.first_chunk, 4)
         if self.clipped is not None and self.clipped_now is not None:
             found['clipped'] = self.clipped_now - self.clipped
+        for name, values in (
+                ('prepare', {key: round(value, 3) for key, value in self.prepare.items()}),
+                ('motion', self.motion.to_dict(self.started)),
+                ('control', self.control.to_dict()), ('host', dict(self.host))):
+            if values:
+                found[name] = values
         return found
 
 

@@ -2,14 +2,15 @@
 """Attempts whose arms nobody knew become outcomes of arms, by the schedule's secret."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.attempts import Attempt
 from vla_drop_ros.trials.design import Design
-from vla_drop_ros.trials.evidence import Boundaries, Terms
+from vla_drop_ros.trials.evidence import Boundaries, boundaries, Terms
+from vla_drop_ros.trials.ladder import has_answers
 from vla_drop_ros.trials.pairs import Outcome, pairs_of
 from vla_drop_ros.trials.sealed_schedule import SealedSchedule
-from vla_drop_ros.trials.verdict import may_stop
 
 
 def outcomes_of(attempts: Iterable[Attempt], schedule: SealedSchedule,
@@ -41,7 +42,8 @@ def outcomes_of(attempts: Iterable[Attempt], schedule: SealedSchedule,
             slot.round, slot.condition, slot.arm, success if valid else None,
             tasks[slot.condition], attempt.attempt, slot.position, attempt.index,
             attempt.progress if valid and design.rubric else float('nan'),
-            attempt.duration if success else float('nan')))
+            attempt.duration if success else float('nan'), attempt.confidence == 'sure',
+            attempt.ratings[-1].success if attempt.ratings else None))
     return found
 
 
@@ -56,7 +58,10 @@ def stopping_rule(schedule: SealedSchedule, design: Design,
 
     def rule(attempts: Sequence[Attempt]) -> bool:
         outcomes = outcomes_of(attempts, schedule, design)
-        return all(may_stop(pairs_of(outcomes, baseline, candidate), terms, stored)
-                   for candidate in candidates)
+        return has_answers({name: pairs_of(outcomes, baseline, name) for name in candidates},
+                           terms, design.several, stored)
 
+    if design.several == 'holm':  # computed now and kept, not between two trials
+        for number in range(2, len(candidates) + 1):
+            boundaries(replace(terms, alpha=terms.alpha / number))
     return rule

@@ -200,12 +200,19 @@ def may_stop(pairs: Iterable[Pair], terms: Terms, stored: Boundaries) -> bool:
     True once the candidate is shown no worse, with a baseline that is strong enough, or worse by
     more than the margin, or the horizon is reached.
     """
-    rounds = _rounds(pairs, terms)
-    path = path_of(rounds)
+    pairs = list(pairs)
+    path = path_of(_rounds(pairs, terms))
     if terms.rule != 'anytime' and path and path[-1][2] + terms.conditions > terms.horizon:
         return True
     if rejected_at(evidence(path, 'inferior', terms, stored)):
         return True
+    return no_worse(pairs, terms, stored)
+
+
+def no_worse(pairs: Iterable[Pair], terms: Terms, stored: Boundaries) -> bool:
+    """Say whether the candidate is shown no worse, with a baseline that is strong enough."""
+    rounds = _rounds(pairs, terms)
+    path = path_of(rounds)
     solved = sum(pair.baseline for members in rounds for pair in members)
     trials = sum(map(len, rounds))
     return (rejected_at(evidence(path, 'non_inferior', terms, stored)) > 0

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bag is in the log if the file says so, once, and nobody on the graph can replace it."""
+
+from hashlib import sha256
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vla_drop_ros.errors import TrialError
+from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.bag_entries import check_file, FURTHER, placed, read_entry
+
+CONTENT = b'\x89MCAP0\r\n and so on'
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    """Return what the recorder says of the bag of trial 3."""
+    return {'code': '3', 'uri': 'bags/3', 'sha256': sha256(CONTENT).hexdigest(), 'messages': 9,
+            'lost': 0, 'topics': {}, 'problem': '', **changes}
+
+
+@pytest.fixture(name='study')
+def _study(tmp_path: Path) -> Path:
+    for name in ('3', '3-2', '4'):
+        (tmp_path / 'study' / 'bags' / name).mkdir(parents=True)
+        (tmp_path / 'study' / 'bags' / name / f'{name}.mcap').write_bytes(CONTENT)
+    (tmp_path / 'elsewhere.mcap').write_bytes(CONTENT)
+    (tmp_path / 'study' / 'bags' / '3-9').mkdir()
+    (tmp_path / 'study' / 'bags' / '3-9' / '3-9.mcap').symlink_to(tmp_path / 'elsewhere.mcap')
+    return tmp_path / 'study'
+
+
+def run() -> Attempt:
+    """Return trial 3, which was run."""
+    return Attempt('3', 2, 0, 'a', 'token', started=10.0, ended=12.0)
+
+
+def test_what_the_recorder_says_is_believed(study: Path) -> None:
+    """The bag of a trial, a second one, none with a reason, one that could not be read again."""
+    for one in (entry(), entry(uri='bags/3-2'), entry(uri='', sha256='', problem='disk full'),
+                entry(sha256='', problem='the disk takes no more')):
+        assert read_entry(json.dumps(one)) == one
+        check_file(one, study)
+
+
+@pytest.mark.parametrize(('changes', 'why'), [
+    ({'uri': 'bags/4'}, 'no bag of trial'), ({'uri': '/etc'}, 'no bag of trial'),
+    ({'uri': 'bags/3/../4'}, 'no bag'), ({'uri': 'bags/3-7'}, 'cannot be read'),
+    ({'uri': 'bags/3-9'}, 'out of the study'), ({'sha256': 'a' * 64}, 'another hash'),
+    ({'sha256': ''}, 'another hash'), ({'uri': '', 'sha256': ''}, 'no bag of trial'),
+    ({'code': '.*', 'uri': 'bags/3'}, 'no bag of trial')])
+def test_what_the_file_does_not_say_is_refused(study: Path, changes: dict[str, Any],
+                                               why: str) -> None:
+    """Another trial's bag, one outside the study, one that is missing or has another hash."""
+    with pytest.raises(TrialError, match=why):
+        check_file(entry(**changes), study)
+
+
+@pytest.mark.parametrize('text', [
+    '', 'x', '[]', '[' * 100_000, '{"code": "3"}', json.dumps({**entry(), 'arm': 'half'}),
+    json.dumps(entry(lost=True)), json.dumps(entry(uri=None)), json.dumps(entry(code=3))])
+def test_what_is_no_entry_is_refused(text: str) -> None:
+    """Whatever comes on the topic, it is a sentence."""
+    with pytest.raises(TrialError, match='no report of a bag'):
+        read_entry(text)
+
+
+def test_an_entry_is_placed_once_and_never_replaced() -> None:
+    """The same again says nothing; another hash, or no bag at all, contradicts the log."""
+    attempt = run()
+    attempt.apply('measured', {'values': placed(entry(uri='', sha256='', problem='full'),
+                                                [attempt])})
+    assert attempt.values['bag']['problem'] == 'full'
+    attempt.apply('measured', {'values': placed(entry(), [attempt])})  # a bag after all
+    assert attempt.values['bag']['uri'] == 'bags/3' and 'code' not in attempt.values['bag']
+    before = dict(attempt.values)
+    assert placed(entry(), [attempt]) == {} and placed(entry(lost=7), [attempt]) == {}
+    with pytest.raises(TrialError, match='another hash'):
+        placed(entry(sha256='b' * 64), [attempt])
+    with pytest.raises(TrialError, match='has a bag'):
+        placed(entry(uri='', sha256='', problem='none'), [attempt])
+    assert attempt.values == before
+    for attempts in ([], [Attempt('3', 2, 0, 'a', 'token')]):
+        with pytest.raises(TrialError, match='was not run'):
+            placed(entry(), attempts)
+
+
+def test_a_second_bag_stands_beside_the_first() -> None:
+    """Of a recorder that was started anew in the trial; a few, and each once."""
+    attempt = run()
+    for number in range(1, FURTHER + 5):
+        uri = 'bags/3' if number == 1 else f'bags/3-{number}'
+        for _ in range(2):
+            attempt.apply('measured', {'values': placed(entry(uri=uri), [attempt])})
+    assert attempt.values['bag']['uri'] == 'bags/3'
+    assert [one['uri'] for one in attempt.values['further_bags']] == [
+        f'bags/3-{number}' for number in range(2, FURTHER + 2)]

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What breaks in a trial ends it with the reason that it had, and the robot is stopped first."""
+
+from typing import Any
+
+import pytest
+
+from vla_drop_ros.trials.commands import SendInstruction
+from vla_drop_ros.trials.course import Phase
+from vla_drop_ros.trials.session_state import state_of
+
+
+@pytest.mark.parametrize(('fault', 'reason', 'verb'), [
+    ('estop', 'safety_stop', 'invalid'), ('silent', 'policy_fault', 'failure'),
+    ('clock', 'robot_fault', 'invalid'), ('time', 'timeout', 'failure')])
+def test_faults_end_a_trial(cell: Any, fault: str, reason: str, verb: str) -> None:
+    """The robot is told to stop, the log says why, and a verdict is only suggested."""
+    cell.begin()
+    if fault == 'estop':
+        cell.session.gate('estopped: pressed')
+        cell.run()
+    elif fault == 'time':
+        for _ in range(320):
+            cell.run(0.1)
+            cell.session.chunk(cell.now)
+    else:
+        cell.run(12.0, clock=fault != 'clock')
+    ended = [data for kind, data in cell.events if kind == 'ended']
+    assert [one['reason'] for one in ended] == [reason]
+    assert cell.sent[-1] == SendInstruction('') and cell.phase() is Phase.JUDGE
+    assert state_of(cell.session, cell.design, cell.now)['suggestion']['verb'] == verb
+    assert cell.kinds('judged') == []
+
+
+def test_a_full_disk_stops_the_robot_first(cell: Any) -> None:
+    """The end is written as soon as there is room again, with the time at which it was."""
+    cell.begin()
+    cell.full = True
+    at = cell.now
+    assert not cell.press('stop').done
+    cell.run(4.0)
+    assert cell.sent[-1] == SendInstruction('') and cell.phase() is Phase.RUNNING
+    assert 'disk full' in state_of(cell.session, cell.design, cell.now)['problem']
+    cell.full = False
+    cell.run(4.0)
+    ended = next(data for kind, data in cell.events if kind == 'ended')
+    assert cell.phase() is Phase.JUDGE and ended['reason'] == 'stopped'
+    assert ended['stamp'] == pytest.approx(at, abs=0.2)
+    assert cell.kinds('measured') == ['measured']
+
+
+@pytest.mark.parametrize(('fault', 'reason'), [
+    ('token', 'policy_lost'), ('gate', 'robot_fault'), ('clock', 'robot_fault')])
+def test_who_is_started_anew_in_a_trial_ends_it(cell: Any, fault: str, reason: str) -> None:
+    """At once, with a length that is no nonsense: the arm has not lost a trial by it."""
+    cell.begin()
+    if fault == 'token':
+        cell.session.policy('sealed:none')
+    elif fault == 'gate':
+        cell.session.gate('inactive')
+    else:
+        cell.now, steady = 3.0, cell.now
+        cell.session.tick(cell.now, steady + 0.1)
+        cell.session.tick(cell.now + 0.1, steady + 0.2)
+    cell.run(0.2)
+    ended = [data for kind, data in cell.events if kind == 'ended']
+    assert [one['reason'] for one in ended] == [reason]
+    assert cell.session.conductor.current.duration >= 0.0
+
+
+def test_a_session_that_stood_still_does_not_blame_the_policy(cell: Any) -> None:
+    """Of what it did not hear while its process hung nobody is guilty: the time is up."""
+    cell.begin()
+    cell.now += cell.design.timeout
+    cell.run(0.2)
+    assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == ['timeout']
+
+
+@pytest.mark.parametrize(('silent', 'after', 'reason', 'verb'), [
+    ('command_gate', 3.4, 'robot_fault', 'invalid'),
+    ('policy_node', 5.4, 'policy_lost', 'invalid'),
+    ('', 5.4, 'policy_fault', 'failure')])
+def test_a_process_that_is_gone_is_not_the_arms_fault(
+        cell: Any, silent: str, after: float, reason: str, verb: str) -> None:
+    """The gate that died does not let the time run out; a policy that lives and thinks failed."""
+    cell.begin()
+    for name in ('command_gate', 'policy_node'):
+        cell.session.signs.hear(name)
+    cell.session.chunk(cell.now)
+    for _ in range(round(after * 10)):
+        for name in {'command_gate', 'policy_node'} - {silent}:
+            cell.session.signs.hear(name)
+        # A clock of coarse steps does not stand.
+        cell.sent += cell.session.tick(cell.now, cell.now + 0.05)
+        if silent == 'command_gate':
+            cell.session.chunk(cell.now)
+        cell.run(0.1)
+    assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == [reason]
+    assert cell.sent[-1] == SendInstruction('')
+    assert state_of(cell.session, cell.design, cell.now)['suggestion']['verb'] == verb
+
+
+def test_while_the_clock_stands_no_policy_can_beat(cell: Any) -> None:
+    """Its beats are on that clock: a robot that is late is no lost policy."""
+    cell.begin()
+    cell.session.signs.hear('policy_node')
+    cell.session.chunk(cell.now)
+    standing = cell.now
+    for step in range(60):
+        cell.session.tick(standing, standing + 0.1 * step)
+    cell.now = standing + 6.0
+    cell.session.tick(standing + 0.1, cell.now)
+    assert not cell.session.signs.silent('policy_node') and cell.phase() is Phase.RUNNING
+
+
+def test_a_node_that_ends_says_so(cell: Any) -> None:
+    """A trial that runs when the session is closed is over."""
+    cell.begin()
+    cell.session.close()
+    assert cell.kinds('ended') == ['ended'] and cell.phase() is Phase.JUDGE

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a recorder says of a trial's bag is believed when the file says the same, and once.
+
+Anybody on the ROS graph can publish on the recorder's topic. So an entry enters the log only if
+the bag lies in the study, is named after the trial and has the hash that the entry gives; what is
+logged is not replaced. A second bag of the same trial, of a recorder that was started anew, stands
+beside the first.
+"""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+import json
+from pathlib import Path
+import re
+from typing import Any
+
+from vla_drop_ros.errors import TrialError
+from vla_drop_ros.trials.attempts import Attempt
+
+BLOCK = 2**20  # [bytes] that are hashed at once
+LONGEST = 100_000  # [characters] of an entry
+FURTHER = 10  # bags of one trial beside the first
+HASH = re.compile(r'[0-9a-f]{64}')
+ENTRY = {'code': str, 'uri': str, 'sha256': str, 'messages': int, 'lost': int, 'topics': dict,
+         'problem': str}
+
+
+def read_entry(text: str) -> dict[str, Any]:
+    """Return an entry in JSON.
+
+    Raises:
+        TrialError: it is none.
+
+    """
+    try:
+        entry = json.loads(text[:LONGEST])
+    except (ValueError, RecursionError) as error:
+        raise TrialError(f'{text[:60]!r} is no report of a bag: {error}') from error
+    if not isinstance(entry, dict) or set(entry) != set(ENTRY) or not all(
+            type(entry[key]) is kind for key, kind in ENTRY.items()):
+        raise TrialError(f'{text[:60]!r} is no report of a bag: it has {sorted(ENTRY)}')
+    return entry
+
+
+def check_file(entry: Mapping[str, Any], study: Path) -> None:
+    """Compare an entry with the file that it names; reads the whole file.
+
+    Raises:
+        TrialError: the bag is not of this study and trial, is missing, or is another one.
+
+    """
+    code, uri = entry['code'], entry['uri']
+    if not uri and not entry['sha256'] and entry['problem']:
+        return  # nothing was recorded, and it says why
+    if not re.fullmatch(rf'bags/{re.escape(code)}(-\d{{1,4}})?', uri):
+        raise TrialError(f'{uri[:60]!r} is no bag of trial {code[:20]!r}')
+    path = study / uri / f'{Path(uri).name}.mcap'
+    if not entry['sha256'] and entry['problem'] and path.parent.is_dir():
+        return  # what is left could not even be read
+    digest = sha256()
+    try:
+        if not path.resolve().is_relative_to(study.resolve()):
+            raise TrialError(f'{uri!r} leads out of the study')
+        with path.open('rb') as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise TrialError(f'{uri!r} cannot be read: {error.strerror}') from error
+    if digest.hexdigest() != entry['sha256']:
+        raise TrialError(f'{uri!r} has another hash than its report says')
+
+
+def placed(entry: Mapping[str, Any], attempts: Sequence[Attempt]) -> dict[str, Any]:
+    """Return the values that a checked entry adds to its trial; empty where it says nothing new.
+
+    Raises:
+        TrialError: no such trial was run, or it has that bag with another content.
+
+    """
+    attempt = next((one for one in attempts if one.code == entry['code']
+                    and one.started == one.started), None)
+    if attempt is None:
+        raise TrialError(f'trial {entry["code"][:20]!r} was not run')
+    said = {key: value for key, value in entry.items() if key != 'code'}
+    first = attempt.values.get('bag')
+    if not isinstance(first, Mapping) or (said['uri'] and not first.get('uri')):
+        return {'bag': said}
+    if not said['uri']:
+        if first.get('uri'):
+            raise TrialError(f'trial {attempt.code} has a bag, {first.get("uri")!r}')
+        return {}
+    further = list(attempt.values.get('further_bags', []))
+    for one in (first, *further):
+        if one.get('uri') == said['uri']:
+            if one.get('sha256') != said['sha256']:
+                raise TrialError(f'{said["uri"]!r} was logged with another hash')
+            return {}
+    return {'further_bags': [*further, said]} if len(further) < FURTHER else {}
