@@ -31,7 +31,7 @@ def shared_files() -> list[tuple[str, list[str]]]:
 
 setup(
     name=PACKAGE,
-    version='0.5.0',
+    version='0.6.0',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
     package_data={'': ['py.typed', '*.xml', '*.yaml', '*.html', '*.css', '*.js', '*.json']},
     data_files=[
