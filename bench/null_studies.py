@@ -80,11 +80,11 @@ def _regions(terms: Terms) -> dict[Hypothesis, list[Flags]]:
     return found
 
 
-def judged(terms: Terms, outcomes: Outcomes) -> tuple[Flags, Flags]:
-    """Return ``accepted`` and ``may_stop`` of verdict.py, had the study ended at every round.
+def judged(terms: Terms, outcomes: Outcomes) -> tuple[Flags, Flags, Flags]:
+    """Return ``accepted``, ``may_stop``, ``no_worse`` of verdict.py at the end of every round.
 
     Returns:
-        two arrays: arms x studies x rounds.
+        three arrays: arms x studies x rounds.
 
     """
     ends = np.arange(terms.conditions, pairs_of(terms) + 1, terms.conditions)
@@ -105,7 +105,23 @@ def judged(terms: Terms, outcomes: Outcomes) -> tuple[Flags, Flags]:
     stop = inferior | (no_worse & guarded)
     if terms.rule != 'anytime':
         stop[..., -1] = True
-    return accepted, stop
+    return accepted, stop, no_worse & guarded
+
+
+def answered(terms: Terms, outcomes: Outcomes, method: str) -> Flags:
+    """Return ``has_answers`` of ladder.py at the end of every round: studies x rounds."""
+    if method == 'fixed_sequence':
+        return np.asarray(np.all(judged(terms, outcomes)[1], axis=0))
+    several = len(outcomes.arms)
+    stops, shown = (np.array(ones) for ones in zip(*(
+        judged(replace(terms, alpha=terms.alpha / count), outcomes)[1:]
+        for count in range(1, several + 1)), strict=True))
+    left = np.ones_like(shown[0])
+    for _ in range(several):
+        at = np.maximum(left.sum(axis=0) - 1, 0)[None, None]
+        left &= ~np.take_along_axis(shown, at, axis=0)[0]
+    at = np.maximum(left.sum(axis=0) - 1, 0)[None, None]
+    return np.asarray(np.all(np.take_along_axis(stops, at, axis=0)[0] | ~left, axis=0))
 
 
 def climbed(terms: Terms, outcomes: Outcomes, method: str) -> Flags:
@@ -134,7 +150,7 @@ def false_acceptances(rng: np.random.Generator, studies: int, terms: Terms,
     outcomes = draw(rng, studies, pairs_of(terms), truth)
     bad = np.array(truth) <= -terms.margin + 1e-9
     wrong: Flags = np.any(climbed(terms, outcomes, method)[bad], axis=0)
-    stop: Flags = np.all(judged(terms, outcomes)[1], axis=0)
+    stop = answered(terms, outcomes, method)
     at = np.where(np.any(stop, axis=1), stop.argmax(axis=1), stop.shape[1] - 1)
     everyone = np.arange(studies)
     return (float(wrong[everyone, at].mean()),

@@ -9,9 +9,18 @@ import numpy as np
 import pytest
 
 from bench import null_studies
-from bench.null_studies import climbed, draw, false_acceptances, judged, METHODS, Outcomes, TERMS
+from bench.null_studies import (
+    answered,
+    climbed,
+    draw,
+    false_acceptances,
+    judged,
+    METHODS,
+    Outcomes,
+    TERMS,
+)
 from vla_drop_ros.trials.evidence import boundaries, Terms
-from vla_drop_ros.trials.ladder import climb
+from vla_drop_ros.trials.ladder import climb, has_answers
 from vla_drop_ros.trials.pairs import Pair
 from vla_drop_ros.trials.verdict import judge, may_stop
 
@@ -35,7 +44,7 @@ def test_the_fast_judge_is_the_real_one(rule: str) -> None:
     terms, rng = terms_of(rule), np.random.default_rng(4)
     stored = boundaries(terms)
     outcomes = draw(rng, 40, null_studies.pairs_of(terms), (0.1, -0.1, -0.4))
-    accepted, stop = judged(terms, outcomes)
+    accepted, stop, _ = judged(terms, outcomes)
     seen = set()
     for study in range(40):
         arm, rounds = int(rng.integers(3)), int(rng.integers(1, 11))
@@ -59,6 +68,22 @@ def test_the_fast_ladder_is_the_real_one(rule: str, method: str) -> None:
                      method)
         assert list(fast[:, study, 9]) == [rung.accepted for rung in real.rungs]
     assert 0 < fast[..., 9].sum() < 18
+
+
+@pytest.mark.parametrize('rule', null_studies.RULES)
+def test_the_fast_end_of_a_study_is_the_real_one(rule: str) -> None:
+    """By Holm it waits for answers at the smaller error, as ``has_answers`` does."""
+    terms, rng = terms_of(rule), np.random.default_rng(7)
+    stored = boundaries(terms)
+    outcomes = draw(rng, 8, null_studies.pairs_of(terms), (0.1, 0.0, -0.4))
+    for method in METHODS:
+        fast = answered(terms, outcomes, method)
+        for study in range(8):
+            rounds = 1 + int(rng.integers(fast.shape[1]))
+            found = {str(arm): pairs(outcomes, arm, study, rounds) for arm in range(3)}
+            assert fast[study, rounds - 1] == has_answers(found, terms, method, stored)
+    sooner, later = (answered(terms, outcomes, method) for method in METHODS)
+    assert (sooner & ~later).any() == (rule != 'fixed')
 
 
 @pytest.mark.parametrize('method', METHODS)
