@@ -18,6 +18,7 @@ from std_msgs.msg import String
 from vla_drop_ros.nodes.qos import LATCHED, STATUS
 from vla_drop_ros.nodes.study_bags import GONE, StudyBags
 from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.bag_entries import UNREPORTED
 from vla_drop_ros.trials.vital_signs import SILENT, VitalSigns
 
 
@@ -129,3 +130,19 @@ def test_the_last_bag_is_read_before_the_node_ends(graph: Graph) -> None:
     graph.bags.hear(report())
     graph.bags.close()
     assert graph.session.attempts[0].values['bag']['uri'] == 'bags/1'
+
+
+def test_a_bag_of_the_session_before_is_logged(tmp_path: Path) -> None:
+    """A trial node that was killed did not hear of it; the next one reads what lies there."""
+    folder = tmp_path / 'bags' / '1'
+    folder.mkdir(parents=True)
+    (folder / '1.mcap').write_bytes(b'1')
+    (folder / 'metadata.yaml').write_text(
+        'rosbag2_bagfile_information: {message_count: 5, topics_with_message_count: []}')
+    graph = Graph(tmp_path)
+    values = graph.session.attempts[0].values
+    graph.until(lambda: 'bag' in values)
+    assert values['bag'] == {'uri': 'bags/1', 'sha256': sha256(b'1').hexdigest(), 'messages': 5,
+                             'topics': {}, 'problem': UNREPORTED}
+    assert graph.refused == []
+    graph.close()

@@ -2,6 +2,7 @@
 """A bag is in the log if the file says so, once, and nobody on the graph can replace it."""
 
 from hashlib import sha256
+from importlib.util import module_from_spec, spec_from_file_location
 import json
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,20 @@ import pytest
 
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.attempts import Attempt
-from vla_drop_ros.trials.bag_entries import check_file, FURTHER, placed, read_entry
+from vla_drop_ros.trials.bag_entries import (
+    check_file,
+    FURTHER,
+    placed,
+    read_entry,
+    UNREPORTED,
+    unreported,
+)
+from vla_drop_ros.trials.bag_writer import BagWriter
 
+SPEC = spec_from_file_location('bag_bench', Path(__file__).with_name('bag_bench.py'))
+assert SPEC is not None and SPEC.loader is not None
+BENCH = module_from_spec(SPEC)
+SPEC.loader.exec_module(BENCH)
 CONTENT = b'\x89MCAP0\r\n and so on'
 
 
@@ -97,3 +110,22 @@ def test_a_second_bag_stands_beside_the_first() -> None:
     assert attempt.values['bag']['uri'] == 'bags/3'
     assert [one['uri'] for one in attempt.values['further_bags']] == [
         f'bags/3-{number}' for number in range(2, FURTHER + 2)]
+
+
+def test_whole_bags_that_nobody_reported_are_found(study: Path) -> None:
+    """Of trials that were run and have none, a second one too; none that was cut off."""
+    for _ in range(2):  # the second as of a recorder that was started anew
+        bag = BagWriter(study, '5', 'jazzy')
+        bag.write(BENCH.INSTRUCTION, 1, BENCH.text('go'))
+        report = bag.close()
+    trials = [run(), *(Attempt(code, 0, 0, 'a', 'token', started=1.0) for code in ('5', '55'))]
+    found = list(unreported([*trials, Attempt('4', 0, 0, 'a', 'token')], study))
+    assert [one['uri'] for one in found] == ['bags/5', report.uri] and report.uri != 'bags/5'
+    assert found[1] == {
+        'code': '5', 'uri': report.uri, 'sha256': report.sha256, 'messages': 1,
+        'topics': {'/instruction': {'messages': 1}}, 'problem': UNREPORTED}
+    for one in found:
+        trials[1].apply('measured', {'values': placed(one, trials)})
+    assert [trials[1].values['bag'], *trials[1].values['further_bags']] == [
+        {key: value for key, value in one.items() if key != 'code'} for one in found]
+    assert not list(unreported(trials, study))

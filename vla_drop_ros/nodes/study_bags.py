@@ -13,7 +13,8 @@ from std_msgs.msg import String
 
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.nodes.qos import LATCHED, STATUS
-from vla_drop_ros.trials.bag_entries import check_file, placed, read_entry
+from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.bag_entries import check_file, placed, read_entry, unreported
 from vla_drop_ros.trials.study_session import StudySession
 
 RECORDER = 'bag_recorder'
@@ -24,7 +25,10 @@ Answer = tuple[dict[str, Any], str]
 
 
 class StudyBags:
-    """A thread reads the files, the executor's thread logs; nobody waits."""
+    """A thread reads the files, the executor's thread logs; nobody waits.
+
+    Bags of a session before this one that its trial node did not hear of are logged, too.
+    """
 
     def __init__(self, node: Node, session: StudySession, folder: Path,
                  refuse: Callable[[str], None]) -> None:
@@ -42,7 +46,8 @@ class StudyBags:
         self._told = ''  # what the recorder says of itself when it is in trouble
         self._claims: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._read: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._check, name='bags', daemon=True)
+        self._reader = threading.Thread(
+            target=self._check, args=[tuple(session.attempts)], name='bags', daemon=True)
         self._reader.start()
         node.create_subscription(String, f'{RECORDER}/bag', self.hear, LATCHED)
         node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, STATUS)
@@ -78,7 +83,9 @@ class StudyBags:
         self._reader.join(PATIENCE)
         self.work()
 
-    def _check(self) -> None:
+    def _check(self, before: tuple[Attempt, ...]) -> None:
+        for found in unreported(before, self._folder):
+            self._read.put((found, ''))
         while (entry := self._claims.get()) is not None:
             try:
                 check_file(entry, self._folder)

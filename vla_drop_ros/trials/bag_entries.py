@@ -7,20 +7,22 @@ logged is not replaced. A second bag of the same trial, of a recorder that was s
 beside the first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 import json
 from pathlib import Path
 import re
 from typing import Any
 
+import yaml
+
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.attempts import Attempt
 
 BLOCK = 2**20  # [bytes] that are hashed at once
 LONGEST = 100_000  # [characters] of an entry
+UNREPORTED = 'the recorder ended before it said what it missed'
 FURTHER = 10  # bags of one trial beside the first
-HASH = re.compile(r'[0-9a-f]{64}')
 ENTRY = {'code': str, 'uri': str, 'sha256': str, 'messages': int, 'lost': int, 'topics': dict,
          'problem': str}
 
@@ -57,17 +59,50 @@ def check_file(entry: Mapping[str, Any], study: Path) -> None:
     path = study / uri / f'{Path(uri).name}.mcap'
     if not entry['sha256'] and entry['problem'] and path.parent.is_dir():
         return  # what is left could not even be read
-    digest = sha256()
+    if _digest(path, study) != entry['sha256']:
+        raise TrialError(f'{uri!r} has another hash than its report says')
+
+
+def unreported(attempts: Sequence[Attempt], study: Path) -> Iterator[dict[str, Any]]:
+    """Yield entries of whole bags of trials that have none in the log; reads the whole files.
+
+    A trial node that was killed has not heard what the recorder said after it. What the recorder
+    missed is not known then, and the entries say so.
+    """
+    for one in attempts:
+        if one.started != one.started or one.values.get('bag'):
+            continue
+        name = re.compile(rf'{re.escape(one.code)}(-\d{{1,4}})?')
+        for folder in sorted((study / 'bags').glob(f'{one.code}*')):
+            if name.fullmatch(folder.name):
+                try:
+                    yield {'code': one.code, 'uri': f'bags/{folder.name}',
+                           'sha256': _digest(folder / f'{folder.name}.mcap', study),
+                           **_counts(folder), 'problem': UNREPORTED}
+                except (TrialError, OSError, yaml.YAMLError, LookupError, TypeError, ValueError):
+                    continue  # cut off: `vla_drop trials mend` ends it
+
+
+def _counts(bag: Path) -> dict[str, Any]:
+    """Return how many messages the metadata of a bag count, in all and by topic."""
+    data = yaml.safe_load((bag / 'metadata.yaml').read_text(encoding='utf-8'))
+    told = data['rosbag2_bagfile_information']
+    return {'messages': int(told['message_count']), 'topics': {
+        str(one['topic_metadata']['name']): {'messages': int(one['message_count'])}
+        for one in told['topics_with_message_count']}}
+
+
+def _digest(path: Path, study: Path) -> str:
+    digest, name = sha256(), str(path.parent.relative_to(study))
     try:
         if not path.resolve().is_relative_to(study.resolve()):
-            raise TrialError(f'{uri!r} leads out of the study')
+            raise TrialError(f'{name!r} leads out of the study')
         with path.open('rb') as file:
             while block := file.read(BLOCK):
                 digest.update(block)
     except OSError as error:
-        raise TrialError(f'{uri!r} cannot be read: {error.strerror}') from error
-    if digest.hexdigest() != entry['sha256']:
-        raise TrialError(f'{uri!r} has another hash than its report says')
+        raise TrialError(f'{name!r} cannot be read: {error.strerror}') from error
+    return digest.hexdigest()
 
 
 def placed(entry: Mapping[str, Any], attempts: Sequence[Attempt]) -> dict[str, Any]:
