@@ -82,15 +82,15 @@ def test_three_pruned_checkpoints_until_the_rule_ends_it(
     assert 'NON-INFERIOR' in capfd.readouterr().out
 
 
-def killer(node: str, code: str) -> Callable[[list[Attempt]], None]:
-    """Return what kills a node once, while a trial runs."""
+def killer(node: str, code: str, needed: Path) -> Callable[[list[Attempt]], None]:
+    """Return what kills a node once, while a trial runs, when a folder is there."""
     killed = False
 
     def watch(attempts: list[Attempt]) -> None:
         nonlocal killed
         runs = any(one.code == code and one.started > 0.0 and not one.end_reason
                    for one in attempts)
-        if runs and not killed:
+        if runs and needed.is_dir() and not killed:
             killed = True
             os.kill(process_of(node), signal.SIGKILL)
 
@@ -100,7 +100,8 @@ def killer(node: str, code: str) -> Callable[[list[Attempt]], None]:
 def test_a_dead_recorder_ends_nothing_and_a_dead_policy_costs_no_arm(tmp_path: Path) -> None:
     """The recorder is started again; the trial of the policy is left out and run again."""
     study, said = locked(tmp_path / 'study'), list[str]()
-    recorder, policy = killer('bag_recorder', '1'), killer('policy_node', '3')
+    recorder = killer('bag_recorder', '1', study / 'bags' / '1')
+    policy = killer('policy_node', '3', study)
 
     def watch(attempts: Any) -> None:
         recorder(list(attempts))

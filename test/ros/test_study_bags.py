@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 import json
 from pathlib import Path
+import threading
 import time
 from typing import Any
 
@@ -145,4 +146,20 @@ def test_a_bag_of_the_session_before_is_logged(tmp_path: Path) -> None:
     assert values['bag'] == {'uri': 'bags/1', 'sha256': sha256(b'1').hexdigest(), 'messages': 5,
                              'topics': {}, 'problem': UNREPORTED}
     assert graph.refused == []
+    graph.close()
+
+
+def test_the_end_waits_for_a_bag_that_is_being_closed(tmp_path: Path) -> None:
+    """Recorder and trial node end at the same time; what is whole soon is in the log."""
+    folder = tmp_path / 'bags' / '1'
+    folder.mkdir(parents=True)
+    (folder / '1.mcap').write_bytes(b'1')
+    graph = Graph(tmp_path)
+    closing = threading.Thread(target=graph.bags.close)
+    closing.start()
+    graph.until(lambda: not graph.bags._reader.is_alive())
+    (folder / 'metadata.yaml').write_text(
+        'rosbag2_bagfile_information: {message_count: 5, topics_with_message_count: []}')
+    closing.join(20.0)
+    assert graph.session.attempts[0].values['bag']['messages'] == 5
     graph.close()

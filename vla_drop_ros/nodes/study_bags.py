@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 import queue
 import threading
+import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -78,10 +79,22 @@ class StudyBags:
         self._session.unrecorded = GONE if gone else self._told
 
     def close(self) -> None:
-        """Log the last bag, if it can be read soon."""
+        """Log the last bag, if it can be read soon; the recorder may end at the same time."""
+        limit = time.monotonic() + PATIENCE
         self._claims.put(None)
         self._reader.join(PATIENCE)
         self.work()
+        while self._open() and time.monotonic() < limit:
+            for found in unreported(self._session.attempts, self._folder):
+                self._read.put((found, ''))
+            self.work()
+            time.sleep(0.05)
+
+    def _open(self) -> bool:
+        """Say whether the last trial has a bag that is not in the log."""
+        ran = [one for one in self._session.attempts if one.started == one.started]
+        return bool(ran) and not ran[-1].values.get('bag') and (
+            self._folder / 'bags' / ran[-1].code).is_dir()
 
     def _check(self, before: tuple[Attempt, ...]) -> None:
         for found in unreported(before, self._folder):
