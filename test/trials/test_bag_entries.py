@@ -129,3 +129,16 @@ def test_whole_bags_that_nobody_reported_are_found(study: Path) -> None:
     assert [trials[1].values['bag'], *trials[1].values['further_bags']] == [
         {key: value for key, value in one.items() if key != 'code'} for one in found]
     assert not list(unreported(trials, study))
+
+
+def test_a_bag_that_is_cut_off_is_not_read(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have gigabytes, and is looked at again and again while a node ends."""
+    def refuse(path: Path, study: Path) -> str:
+        raise AssertionError(path)
+
+    monkeypatch.setattr('vla_drop_ros.trials.bag_entries._digest', refuse)
+    assert not list(unreported([run()], study))
+    (study / 'bags' / '3' / 'metadata.yaml').write_text(
+        'rosbag2_bagfile_information: {message_count: 5, topics_with_message_count: []}')
+    monkeypatch.undo()
+    assert [one['messages'] for one in unreported([run()], study)] == [5]

@@ -84,17 +84,14 @@ class StudyBags:
         self._claims.put(None)
         self._reader.join(PATIENCE)
         self.work()
-        while self._open() and time.monotonic() < limit:
-            for found in unreported(self._session.attempts, self._folder):
+        ran = [one for one in self._session.attempts if one.started == one.started][-1:]
+        while time.monotonic() < limit and any(
+                not one.values.get('bag') and (self._folder / 'bags' / one.code).is_dir()
+                for one in ran):
+            for found in unreported(ran, self._folder):
                 self._read.put((found, ''))
             self.work()
-            time.sleep(0.05)
-
-    def _open(self) -> bool:
-        """Say whether the last trial has a bag that is not in the log."""
-        ran = [one for one in self._session.attempts if one.started == one.started]
-        return bool(ran) and not ran[-1].values.get('bag') and (
-            self._folder / 'bags' / ran[-1].code).is_dir()
+            time.sleep(0.05)  # for a file that another process writes
 
     def _check(self, before: tuple[Attempt, ...]) -> None:
         for found in unreported(before, self._folder):

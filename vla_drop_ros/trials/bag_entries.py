@@ -76,9 +76,10 @@ def unreported(attempts: Sequence[Attempt], study: Path) -> Iterator[dict[str, A
         for folder in sorted((study / 'bags').glob(f'{one.code}*')):
             if name.fullmatch(folder.name):
                 try:
+                    counts = _counts(folder)  # first: of a bag that is cut off nothing is hashed
                     yield {'code': one.code, 'uri': f'bags/{folder.name}',
                            'sha256': _digest(folder / f'{folder.name}.mcap', study),
-                           **_counts(folder), 'problem': UNREPORTED}
+                           **counts, 'problem': UNREPORTED}
                 except (TrialError, OSError, yaml.YAMLError, LookupError, TypeError, ValueError):
                     continue  # cut off: `vla_drop trials mend` ends it
 
