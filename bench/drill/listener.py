@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process that hears the command topics and judges every message; no code of the gate is in it.
 
+What it calls the time of a message is when it was put on the wire, as the middleware of the sender
+says: a listener that waits for a processor must not make the gate late.
+
 Settings: ``contract``, the YAML file whose numbers hold; ``truth``, the topic of the robot's own
 pose; ``clock``, the topic of the graph's clock. Asked ``{"status": 1}`` it tells what happens now;
 ``{"carry": bool}``, ``{"restarted": 1}`` and ``{"silence": why}`` tell it what to expect;
@@ -45,6 +48,11 @@ KEPT = 20000   # clock values
 def seconds(stamp: Any) -> float:
     """Return a stamp in [s]."""
     return float(stamp.sec + stamp.nanosec * 1e-9)
+
+
+def sent(info: Mapping[str, int]) -> float:
+    """Return when a message was put on the wire, by what rclpy tells of it (monotonic, [s])."""
+    return time.monotonic() - (time.time() - info['source_timestamp'] * 1e-9)
 
 
 class Listener:
@@ -126,40 +134,39 @@ class Listener:
                     watch.commands[-1]),
                 'lead': lead, 'commanded_speed': _speed(recent), 'speed': _speed(truth)}
 
-    def _on_command(self, message: PoseStamped) -> None:
+    def _on_command(self, message: PoseStamped, info: Mapping[str, int]) -> None:
         place, turn = message.pose.position, message.pose.orientation
-        self.watch.command(time.monotonic(), seconds(message.header.stamp),
+        self.watch.command(sent(info), seconds(message.header.stamp),
                            message.header.frame_id, (place.x, place.y, place.z),
-                           (turn.x, turn.y, turn.z, turn.w))
+                           (turn.x, turn.y, turn.z, turn.w), heard=time.monotonic())
 
-    def _on_width(self, message: Float64MultiArray) -> None:
-        self.watch.width(time.monotonic(), list(message.data))
+    def _on_width(self, message: Float64MultiArray, info: Mapping[str, int]) -> None:
+        self.watch.width(sent(info), list(message.data))
 
-    def _on_pose(self, message: PoseStamped) -> None:
-        self._keep(self.watch.poses, message)
+    def _on_pose(self, message: PoseStamped, info: Mapping[str, int]) -> None:
+        self._keep(self.watch.poses, _sample(message, sent(info)))
 
-    def _on_truth(self, message: PoseStamped) -> None:
-        self._keep(self.watch.truth, message)
+    def _on_truth(self, message: PoseStamped, info: Mapping[str, int]) -> None:
+        self._keep(self.watch.truth, _sample(message, sent(info)))
 
     @staticmethod
-    def _keep(samples: deque[Sample], message: PoseStamped) -> None:
-        sample = _sample(message)
+    def _keep(samples: deque[Sample], sample: Sample) -> None:
         if np.isfinite(sample.position).all():  # else nothing that a command may repeat
             samples.append(sample)
 
-    def _on_clock(self, message: Clock) -> None:
-        self._clock_walls.append(time.monotonic())
+    def _on_clock(self, message: Clock, info: Mapping[str, int]) -> None:
+        self._clock_walls.append(sent(info))
         self._clock_values.append(seconds(message.clock))
         if len(self._clock_walls) > 2 * KEPT:
             del self._clock_walls[:KEPT], self._clock_values[:KEPT]
 
-    def _on_state(self, message: String) -> None:
-        self.states.append((time.monotonic(), message.data))
+    def _on_state(self, message: String, info: Mapping[str, int]) -> None:
+        self.states.append((sent(info), message.data))
 
 
-def _sample(message: PoseStamped) -> Sample:
+def _sample(message: PoseStamped, wall: float) -> Sample:
     place, turn = message.pose.position, message.pose.orientation
-    return Sample(time.monotonic(), seconds(message.header.stamp),
+    return Sample(wall, seconds(message.header.stamp),
                   np.array([place.x, place.y, place.z]),
                   np.array([turn.x, turn.y, turn.z, turn.w]))
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.drill.cell import Cell
 from bench.drill.faults import ALLOWANCE, Expected, Fault, Times
+from bench.drill.motion import NUMBER_ERROR
 from bench.drill.person import wait_until
 from bench.drill.watch import SETTLING
 from vla_drop_ros.errors import VlaDropError
@@ -147,7 +148,7 @@ def _measure(cell: Cell, fault: Fault, trial: Trial, wall: float, tick: float) -
                               f'{CATCHING_UP * limits["linear_velocity"]:.2f} m/s')
     if fault.expected == Expected.LIMITS:
         return
-    if trial.stop > trial.bound:
+    if trial.stop > trial.bound + NUMBER_ERROR:
         trial.problems.append(f'stopped after {trial.stop:.3f} s, bound {trial.bound:.3f} s')
     reach = limits['linear_velocity'] * trial.bound + limits['step']
     if trial.commanded > reach:

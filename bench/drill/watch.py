@@ -72,7 +72,7 @@ class Sample:
     """Where something was.
 
     Attributes:
-        wall: monotonic time, [s].
+        wall: monotonic time at which it was sent, [s].
         stamp: of the header, [s].
         position: [m], shape (3,).
         quaternion: orientation of a command, (x, y, z, w); nothing is made of that of a pose.
@@ -116,7 +116,7 @@ class CommandWatch:
     silence: str = ''
     _carried: bool = False
     _last: Sample | None = None
-    _pending: deque[tuple[Sample, bool]] = field(default_factory=deque)
+    _pending: deque[tuple[float, Sample, bool]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         """Hold places and orientations against limits of their own."""
@@ -136,8 +136,18 @@ class CommandWatch:
             channel.begin()
 
     def command(self, wall: float, stamp: float, frame: str, position: Sequence[float],
-                quaternion: Sequence[float]) -> None:
-        """Take an arm command; its numbers are judged now, its motion by ``settle``."""
+                quaternion: Sequence[float], heard: float | None = None) -> None:
+        """Take an arm command; its numbers are judged now, its motion by ``settle``.
+
+        Args:
+            wall: when it was sent, [s].
+            stamp: of its header, [s].
+            frame: of its header.
+            position: [m], shape (3,).
+            quaternion: (x, y, z, w).
+            heard: when it was heard, [s]; None: when it was sent.
+
+        """
         here, turn = np.array(position, dtype=float), np.array(quaternion, dtype=float)
         if self.silence:
             self._note(wall, 'silence', f'a command {self.silence}')
@@ -154,7 +164,7 @@ class CommandWatch:
             self._note(wall, 'unit', f'orientation {turn} is no unit quaternion')
         sample = Sample(wall, stamp, here, turn)
         self.commands.append(sample)
-        self._pending.append((sample, self._carried))
+        self._pending.append((wall if heard is None else heard, sample, self._carried))
 
     def width(self, wall: float, values: Sequence[float]) -> None:
         """Take a gripper command."""
@@ -165,9 +175,9 @@ class CommandWatch:
             self._note(wall, 'gripper', f'width {list(values)}, allowed {low} to {high} m')
 
     def settle(self, wall: float) -> None:
-        """Judge the motion of the commands that came ``SETTLING`` before ``wall`` [s]."""
-        while self._pending and wall - self._pending[0][0].wall >= SETTLING:
-            sample, carried = self._pending.popleft()
+        """Judge the motion of the commands that were heard ``SETTLING`` before ``wall`` [s]."""
+        while self._pending and wall - self._pending[0][0] >= SETTLING:
+            _, sample, carried = self._pending.popleft()
             self._judge(sample, carried)
             self._last = sample
 
@@ -222,8 +232,14 @@ class CommandWatch:
         return cosine > np.cos(REPEATED / 2.0)
 
     def _measured(self, sample: Sample, memory: float) -> list[Sample]:
-        return [one for heard in (self.poses, self.truth) for one in heard
-                if -SETTLING <= sample.wall - one.wall <= memory]
+        near = []
+        for heard in (self.poses, self.truth):
+            for one in reversed(heard):  # from the newest: all 20,000 would take the time to hear
+                if sample.wall - one.wall > memory:
+                    break
+                if sample.wall - one.wall >= -SETTLING:
+                    near.append(one)
+        return near
 
     def _from_measured(self, sample: Sample, memory: float = MEMORY) -> float:
         """Return how far the nearest measurement of ``memory`` [s] is from a command, [m]."""

@@ -181,6 +181,16 @@ def test_judgement_waits_for_the_pose_that_a_hold_repeats() -> None:
     assert rules(one) == []
 
 
+def test_a_listener_that_lags_still_waits_for_the_pose() -> None:
+    """What counts is when a command was heard: the pose of its time comes as late."""
+    one = watch()
+    command(one, 1, (0.5, 0.0, 0.3))
+    one.command(0.1, 0.1, 'base_link', (0.5, 0.05, 0.3), DOWN, heard=0.6)
+    one.settle(0.6 + SETTLING / 2)
+    one.poses.append(Sample(0.11, 0.11, np.array([0.5, 0.05, 0.3])))
+    assert rules(one) == []
+
+
 def test_the_reaction_ends_with_the_last_change() -> None:
     """Stop, distances and the first hold are measured from the fault; what came before is not."""
     one = watch()
