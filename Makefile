@@ -32,7 +32,7 @@ lint: setup  ## style and types
 
 test: lint  ## all that CI runs: lint, a short demo, every test
 	$(BIN)/vla_drop demo --quick --output output/demo_quick
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=30
 
 bench: setup  ## simulator and expert (SEEDS=500: whole), pruning, sizes, the running system
 	$(BIN)/python bench/simulator.py --seeds $(SEEDS)

@@ -68,6 +68,19 @@ def test_who_is_started_anew_in_a_trial_ends_it(cell: Any, fault: str, reason: s
     assert cell.session.conductor.current.duration >= 0.0
 
 
+@pytest.mark.parametrize('by', [-1.5, 2.0, 600.0])
+def test_a_clock_that_is_set_in_a_trial_costs_no_arm_a_trial(cell: Any, by: float) -> None:
+    """Ahead it looked like a timeout, back by less than the trial's age like nothing at all."""
+    cell.begin()
+    cell.run(2.0)
+    at, steady = cell.now, cell.now
+    for tick in range(1, 4):
+        cell.session.tick(at + by + 0.1 * tick, steady + 0.1 * tick)
+    [ended] = [data for kind, data in cell.events if kind == 'ended']
+    assert (ended['reason'], ended['stamp']) == ('robot_fault', pytest.approx(at, abs=0.2))
+    assert cell.session.conductor.current.duration == pytest.approx(2.2, abs=0.3)
+
+
 def test_a_session_that_stood_still_does_not_blame_the_policy(cell: Any) -> None:
     """Of what it did not hear while its process hung nobody is guilty: the time is up."""
     cell.begin()

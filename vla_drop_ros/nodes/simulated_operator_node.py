@@ -12,6 +12,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from std_msgs.msg import String
 
+from vla_drop_ros.errors import TrialError
 from vla_drop_ros.nodes.parameters import declare, parameter
 from vla_drop_ros.nodes.process import run_node
 from vla_drop_ros.nodes.qos import LATCHED, STATUS
@@ -40,6 +41,9 @@ class OperatorParameters:
     stops_early: bool = parameter(True, 'End the study as soon as its rule allows it')
     patience: float = parameter(
         0.0, 'Time after which it leaves, 0: never', unit='s', minimum=0.0)
+    persistence: float = parameter(
+        120.0, 'Time for which it presses again what has no effect, then it gives up; 0: for ever',
+        unit='s', minimum=0.0)
 
 
 class SimulatedOperatorNode(Node):
@@ -53,7 +57,8 @@ class SimulatedOperatorNode(Node):
         self._operator = SimulatedOperator(
             wanted.seed, wanted.slips, wanted.spoiled, wanted.stops_early, wanted.remarks)
         self._state: dict[str, Any] = {}
-        self._answered, self._pressed_at, self._told = '', float('-inf'), -1
+        self._answered, self._told = '', -1
+        self._first_pressed = self._pressed_at = float('-inf')
         self.finished = False
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._verbs = self.create_publisher(String, 'trial_node/verb', STATUS)
@@ -97,12 +102,19 @@ class SimulatedOperatorNode(Node):
         seen = json.dumps({key: state[key] for key in (
             'phase', 'code', 'undo', 'waiting', 'guesses_wanted', 'may_stop', 'last',
             'incidents')})
-        if seen == self._answered and now - self._pressed_at < AGAIN:
+        if seen != self._answered:
+            self._first_pressed = now
+        elif now - self._pressed_at < AGAIN:
             return
         verb = self._operator.answer(state)
         if verb is None:
             self.finished |= state['phase'] == 'finished'
             return
+        if 0.0 < self.parameters.persistence < now - self._first_pressed:
+            raise TrialError(
+                f'{verb.name!r} has had no effect for {self.parameters.persistence:.0f} s '
+                '(parameter persistence): trial_node says why; start the study again and it goes '
+                'on where it is')
         self._answered, self._pressed_at = seen, now
         self._verbs.publish(String(data=json.dumps({
             'verb': verb.name, 'code': verb.code, 'stage': verb.stage, 'reason': verb.reason,

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.clock_jump import ClockJump
 from vla_drop_ros.trials.commands import Command, SendInstruction
 from vla_drop_ros.trials.conductor import Conductor, Reply, Verb
 from vla_drop_ros.trials.course import Phase
@@ -23,7 +24,6 @@ from vla_drop_ros.trials.trial_measures import TrialMeasures
 from vla_drop_ros.trials.vital_signs import GATE, POLICY, VitalSigns
 
 SIMULATOR = 'simulator'  # the detector that says all the time how things are
-JITTER = 0.5  # [s] by which a clock may be set back in a trial
 STANDING = 1.0  # [s] after which a clock that does not move stands
 OPERATION = ('rehearse', 'reset')  # verbs that are about the machines, not about a trial
 
@@ -78,6 +78,7 @@ class StudySession:
                                      self._waits)
         self._out: list[Command] = [SendInstruction('')]  # who was here before may have crashed
         self._now = self._moved = self._heard = self._steady = float('-inf')
+        self._clock, self._jumped = ClockJump(), 0.0
         self._log_again = float('-inf')  # before which a full log is not tried again
         self._absent: Sequence[str] = ('the rest of the graph',)  # until the first look
         self._ended: tuple[str, float] | None = None
@@ -217,6 +218,7 @@ class StudySession:
 
         """
         self.signs.steady = steady
+        before, self._jumped = self._now, self._clock.read(now, steady)
         if now != self._now:
             stood = steady - self._moved
             self._heard += stood if self._waits.again < stood < math.inf else 0.0
@@ -232,7 +234,7 @@ class StudySession:
             self._out += self._machines.arrange(absent)
             self.waiting = self._machines.missing(absent)
         elif self._conductor.phase is Phase.RUNNING:
-            self._watch()
+            self._watch(before)
         elif self._conductor.phase is Phase.JUDGE and not self._out:  # the robot stops first
             self._write_measures()
         out, self._out = self._out, []
@@ -281,15 +283,15 @@ class StudySession:
         self._heard = self._moved = self._steady
         self._out.append(SendInstruction(text))
 
-    def _watch(self) -> None:
+    def _watch(self, before: float) -> None:
         waits, measures = self._waits, self.measures
         silent = self._moved - self._heard  # while time stands still no policy can speak
         if self._ended is not None:
             self._end(*self._ended)  # the log could not be written before
         elif self.estopped:
             self._end('safety_stop')
-        elif self._now < self._conductor.current.started - JITTER:
-            self._end('robot_fault', self._conductor.current.started)  # its clock began anew
+        elif self._jumped:  # the time before is the last that belongs to this trial
+            self._end('robot_fault', max(before, self._conductor.current.started))
         elif (self._steady - self._moved > waits.stall or 'inactive' in self.gate_state
               or self.signs.silent(GATE)):
             self._end('robot_fault')
