@@ -40,6 +40,18 @@ def test_what_goes_with_a_verdict_by_keys(console: Console, desk: Any) -> None:
     assert (second.confidence, second.answers, second.incidents) == ('sure', {}, [])
 
 
+@pytest.mark.parametrize('opened', ['i', 'p'])
+def test_nothing_stands_between_the_space_bar_and_stop(
+        console: Console, desk: Any, opened: str) -> None:
+    """Who opened a choice while the robot moves stops it with one press."""
+    keyboard = Keyboard(console.url)
+    for key in (' ', opened, ' '):
+        keyboard.key(key)
+    assert desk.conductor.phase.value == 'judge'
+    keyboard.key(opened)
+    assert keyboard.key(' ') == 'nothing pressed'
+
+
 def test_what_is_not_possible_is_said(console: Console, desk: Any) -> None:
     """A verdict before the stop, an unknown key, a choice that is none: nothing changes."""
     keyboard = Keyboard(console.url.removeprefix('http://'))

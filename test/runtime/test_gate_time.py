@@ -121,6 +121,27 @@ def test_a_velocity_robot_is_stopped_at_once_when_the_clock_begins_anew() -> Non
         assert command is not None and not np.any(command.linear)
 
 
+@pytest.mark.parametrize('ahead', [0.0, 0.05, 0.09])
+def test_a_pose_stamped_a_little_ahead_opens_no_way_out_of_the_box(ahead: float) -> None:
+    """Clocks of two machines differ: a velocity robot outside of its box may only come back."""
+    cell = Cell(replace(CONTRACT, fault_action='stop', control_rate=50.0, command=replace(
+        CONTRACT.command, adapter='twist')))
+    cell.reports = False
+    assert CONTRACT.limits.cartesian is not None
+    high = CONTRACT.limits.cartesian.workspace[0][1]
+    sent = {}
+    for place in (HOME[0], high + 0.002):
+        for tick in range(12):
+            cell.gate.add_pose(cell.now + 0.05 + ahead, (place, *HOME[1:]), UP, 'base_link')
+            if tick % 4 == 0:
+                cell.gate.offer(chunk(cell.now, steps=30), cell.now)
+            decision = cell.tick()
+        assert decision.mode is Mode.EXECUTING and decision.command is not None
+        sent[place] = decision.command.linear[0]
+    assert sent[HOME[0]] > 0.0
+    assert sent[high + 0.002] <= 0.0
+
+
 def test_one_pose_of_the_future_is_forgotten_with_the_next_good_one(cell: Cell) -> None:
     """A single wrong stamp holds the arm as long as it is the newest, and no longer."""
     cell.gate.add_pose(cell.now + 10.0, HOME, UP, 'base_link')

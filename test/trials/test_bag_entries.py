@@ -73,7 +73,9 @@ def test_what_the_file_does_not_say_is_refused(study: Path, changes: dict[str, A
 
 @pytest.mark.parametrize('text', [
     '', 'x', '[]', '[' * 100_000, '{"code": "3"}', json.dumps({**entry(), 'arm': 'half'}),
-    json.dumps(entry(lost=True)), json.dumps(entry(uri=None)), json.dumps(entry(code=3))])
+    json.dumps(entry(lost=True)), json.dumps(entry(uri=None)), json.dumps(entry(code=3)),
+    json.dumps(entry(topics={'/clock': float('nan')})), json.dumps(entry(code='3\0')),
+    json.dumps(entry(code='\ud800'))])
 def test_what_is_no_entry_is_refused(text: str) -> None:
     """Whatever comes on the topic, it is a sentence."""
     with pytest.raises(TrialError, match='no report of a bag'):

@@ -113,6 +113,17 @@ def test_a_process_that_is_gone_is_not_the_arms_fault(
     assert state_of(cell.session, cell.design, cell.now)['suggestion']['verb'] == verb
 
 
+def test_a_policy_that_dies_just_before_the_timeout_has_not_failed(cell: Any) -> None:
+    """Time is up before its silence is long enough to end the trial: its beats tell."""
+    cell.begin()
+    while cell.now < cell.session.conductor.current.started + cell.design.timeout - 3.6:
+        cell.session.signs.hear('policy_node')
+        cell.session.chunk(cell.now)
+        cell.run(0.1)
+    cell.run(4.0)
+    assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == ['policy_lost']
+
+
 def test_while_the_clock_stands_no_policy_can_beat(cell: Any) -> None:
     """Its beats are on that clock: a robot that is late is no lost policy."""
     cell.begin()

@@ -62,7 +62,10 @@ class Keyboard:
         """
         if self._choices:
             chosen, self._choices = self._choices.get(key), {}
-            return self._press(chosen) if chosen else 'nothing pressed'
+            if chosen:
+                return self._press(chosen)
+            if key != ' ' or self.look()['phase'] != 'running':  # STOP is never in the way
+                return 'nothing pressed'
         state = self.look()
         if key == ' ':
             return self._press({'verb': 'stop' if state['phase'] == 'running' else 'start'})

@@ -100,7 +100,7 @@ class StudyBags:
             try:
                 check_file(entry, self._folder)
                 self._read.put((entry, ''))
-            except TrialError as error:
+            except (TrialError, ValueError) as error:  # a path of bytes that no file can have
                 self._read.put((entry, str(error)))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:

@@ -336,8 +336,9 @@ class CommandGate:
         if limited.gripper is not None:
             self._gripper = limited.gripper
         pose, linear = limited.command.pose, limited.command.linear
-        horizon = now - (self._poses.newest_stamp or now) + 2.0 / self._contract.control_rate
-        command = Command(pose, self._limits.inward(linear, measured.position, horizon),
+        age = max(0.0, now - (self._poses.newest_stamp or now))  # stamps may be a little ahead
+        command = Command(pose, self._limits.inward(
+            linear, measured.position, age + 2.0 / self._contract.control_rate),
                           limited.command.angular, self._gripper)
         self._last, self._hold = as_seen(limited.command, step), None
         self._pace.commanded(now)

@@ -35,13 +35,19 @@ def read_entry(text: str) -> dict[str, Any]:
 
     """
     try:
-        entry = json.loads(text[:LONGEST])
+        entry = json.loads(text[:LONGEST], parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise TrialError(f'{text[:60]!r} is no report of a bag: {error}') from error
     if not isinstance(entry, dict) or set(entry) != set(ENTRY) or not all(
             type(entry[key]) is kind for key, kind in ENTRY.items()):
         raise TrialError(f'{text[:60]!r} is no report of a bag: it has {sorted(ENTRY)}')
+    if not re.fullmatch(r'[0-9]{1,9}', entry['code']):
+        raise TrialError(f'{text[:60]!r} is no report of a bag: its code is none of a trial')
     return entry
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f'{constant} is no JSON')  # json reads what the log cannot write
 
 
 def check_file(entry: Mapping[str, Any], study: Path) -> None:

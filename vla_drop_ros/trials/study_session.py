@@ -300,7 +300,7 @@ class StudySession:
         elif silent > (waits.silence if measures.chunks else waits.first_chunk):
             self._end('policy_lost' if self.signs.silent(POLICY) else 'policy_fault')
         elif self._now - self._conductor.current.started >= self._design.timeout:
-            self._end('timeout')
+            self._end('policy_lost' if self.signs.silent(POLICY) else 'timeout')
 
     def _end(self, reason: str, stamp: float | None = None) -> None:
         """Stop the robot, then write that the trial has ended; if it cannot be, try again."""
