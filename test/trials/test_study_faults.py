@@ -137,6 +137,30 @@ def test_while_the_clock_stands_no_policy_can_beat(cell: Any) -> None:
     assert not cell.session.signs.silent('policy_node') and cell.phase() is Phase.RUNNING
 
 
+@pytest.mark.parametrize('cause', ['e-stop', 'timeout', 'detector'])
+def test_the_robot_hears_of_the_end_before_the_log(cell: Any, cause: str) -> None:
+    """A disk that takes its time holds no stop up."""
+    cell.begin()
+    heard: list[bool] = []
+    append = cell.append
+
+    def slow(kind: str, data: Any) -> None:
+        if kind == 'ended':
+            heard.append(cell.sent[-1] == SendInstruction(''))
+        append(kind, data)
+
+    cell.append = slow
+    cell.session.conductor._append = slow
+    if cause == 'e-stop':
+        cell.session.gate('estopped')
+    elif cause == 'detector':
+        cell.session.detect('simulator', '', True, True)
+    for _ in range(round(cell.design.timeout * 10) + 5):
+        cell.session.chunk(cell.now)
+        cell.run(0.1)
+    assert heard == [True]
+
+
 def test_a_node_that_ends_says_so(cell: Any) -> None:
     """A trial that runs when the session is closed is over."""
     cell.begin()

@@ -28,6 +28,7 @@ from vla_drop_ros.nodes.study_desk import StudyDesk
 from vla_drop_ros.nodes.study_errands import StudyErrands
 from vla_drop_ros.nodes.study_verbs import Gamepad, hear_detectors, hear_verbs, offer_services
 from vla_drop_ros.nodes.trial_streams import hear_machines, hear_robot
+from vla_drop_ros.trials.commands import SendInstruction
 from vla_drop_ros.trials.conductor import Conductor, Reply, Verb
 from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.host_load import HostLoad
@@ -169,6 +170,8 @@ class TrialNode(Node):
 
     def press(self, verb: Verb) -> Reply:
         """Do what somebody wants; in the thread of the executor only."""
+        if verb.name == 'stop':
+            self._errands.do([SendInstruction('')])  # first: the disk may take its time
         reply = self.session.press(verb)
         if reply.done and verb.name == 'start':
             self._beat()  # before the instruction: the policy obeys none while no trial runs

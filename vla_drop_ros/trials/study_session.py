@@ -249,6 +249,7 @@ class StudySession:
         """End a trial that runs, since nobody watches any more."""
         if self._conductor.phase is Phase.RUNNING:
             self._end('crash')
+            self._write_end()  # no tick follows
 
     def _trial(self) -> str:
         current = self._conductor.current
@@ -287,7 +288,8 @@ class StudySession:
         waits, measures = self._waits, self.measures
         silent = self._moved - self._heard  # while time stands still no policy can speak
         if self._ended is not None:
-            self._end(*self._ended)  # the log could not be written before
+            if not self._out:  # the robot hears of it first
+                self._end(*self._ended)
         elif self.estopped:
             self._end('safety_stop')
         elif self._jumped:  # the time before is the last that belongs to this trial
@@ -303,15 +305,19 @@ class StudySession:
             self._end('policy_lost' if self.signs.silent(POLICY) else 'timeout')
 
     def _end(self, reason: str, stamp: float | None = None) -> None:
-        """Stop the robot, then write that the trial has ended; if it cannot be, try again."""
+        """Stop the robot; write with the next tick that the trial has ended, again if it fails."""
         if self._conductor.phase is not Phase.RUNNING:
             return
-        first = self._ended is None
-        self._ended = reason, self._now if stamp is None else stamp
-        if first:
+        if self._ended is None:
+            self._ended = reason, self._now if stamp is None else stamp
             self._out.append(SendInstruction(''))
-        if first or self._steady >= self._log_again:
-            self._guarded(lambda: self._conductor.end(*(self._ended or (reason, self._now))))
+        elif self._steady >= self._log_again:
+            self._write_end()
+
+    def _write_end(self) -> None:
+        if self._ended is not None:
+            reason, stamp = self._ended
+            self._guarded(lambda: self._conductor.end(reason, stamp))
 
     def _write_measures(self) -> None:
         """Log what was measured and detected, once a trial."""
