@@ -39,6 +39,16 @@ def test_who_stood_still_does_not_call_it_a_jump() -> None:
     assert jump.read(now + 30.0, steady + 30.0) == 0.0
 
 
+def test_time_that_is_heard_late_is_no_jump() -> None:
+    """After a slow write the first look still finds the simulated time of before."""
+    jump = ClockJump()
+    for now, steady in readings(1.0):
+        jump.read(now, steady)
+    assert jump.read(now, steady + 4.0) == 0.0
+    assert jump.read(now + 4.1, steady + 4.1) == 0.0
+    assert jump.read(now + 24.2, steady + 4.2) == pytest.approx(20.1)
+
+
 def test_a_pause_of_the_simulator_is_no_jump() -> None:
     """Its clock stands, then goes on where it stood."""
     jump, moments = ClockJump(), readings(1.0)

@@ -19,7 +19,7 @@ class ClockJump:
     def __init__(self) -> None:
         """Know nothing yet: the first reading is no jump."""
         self._now = self._steady = math.nan
-        self._rate = 1.0
+        self._rate, self._behind = 1.0, 0.0
 
     def read(self, now: float, steady: float) -> float:
         """Take a reading; return by how much the clock was set since the one before, [s].
@@ -37,7 +37,9 @@ class ClockJump:
         if not passed > 0.0 or math.isnan(advance):
             return 0.0
         fastest = UNEVEN * max(self._rate, 1.0)
-        was_set = not -BACK <= advance <= AHEAD + fastest * passed
+        was_set = not -BACK <= advance <= AHEAD + fastest * passed + self._behind
+        # A process that stood still reads the old simulated time once more, then all that passed.
+        self._behind = max(0.0, self._behind + self._rate * passed - advance)
         seen = min(max(advance, 0.0) / passed, 2.0 * fastest)  # a jump teaches little
         self._rate += min(passed / MEMORY, 1.0) * (seen - self._rate)
         return advance if was_set else 0.0
