@@ -174,3 +174,22 @@ def test_several_checkpoints_climb_the_ladder(study: Callable[..., Path], studie
     assert accepted == {'nine': True, 'three': False, 'six': several == 'holm'}
     assert results.furthest == ('six' if several == 'holm' else 'nine')
     assert [arm.trials for arm in results.arms] == [48] * 4
+
+
+@pytest.mark.parametrize('several', ['fixed_sequence', 'holm'])
+@pytest.mark.parametrize('trials', [8, 17, 26, 35])
+def test_a_round_without_every_arm_counts_for_no_checkpoint(
+        study: Callable[..., Path], studies: ModuleType, trials: int, several: str) -> None:
+    """Opened in mid-round: verdicts, tasks, arms and status speak of the same pairs."""
+    folder = study(data=studies.design_data(('baseline', 'third', 'half'), horizon=12,
+                                            several=several), trials=trials)
+    results = results_of(unblind(read_record(folder), 'P1', early=True))
+    assert results.rounds == trials // 9
+    outside = []
+    for one in results.comparisons:
+        counts = one.verdict.counts
+        assert counts.pairs == results.pairs_done == sum(task.pairs for task in one.tasks)
+        assert counts.candidate == sum(task.candidate for task in one.tasks)
+        outside.append(one.verdict.left_out)
+    assert sum(outside) > 0  # the note of the box says so
+    assert [arm.trials for arm in results.arms] == [results.pairs_done] * 3

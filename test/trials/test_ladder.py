@@ -116,3 +116,16 @@ def test_a_study_ends_when_the_report_has_its_answers(rule: str, method: str) ->
         said = [rung.verdict.word.value for rung in rungs]
         assert (said == ['NON-INFERIOR', 'NON-INFERIOR', 'WORSE BY MORE THAN THE MARGIN']) is done
     assert 1 < ends < 30
+
+
+@pytest.mark.parametrize('method', ['fixed_sequence', 'holm'])
+def test_a_round_that_lacks_a_checkpoint_is_no_look_at_the_others(method: str) -> None:
+    """Neither ladder nor stopping rule sees it before it is complete with all of them."""
+    terms = Terms(0.15, 0.05, 'fixed', 60, 3)
+    stored = boundaries(terms)
+    late = {'first': GOOD, 'last': GOOD[:-1]}
+    assert not has_answers(late, terms, method, stored)
+    verdicts = [rung.verdict for rung in climb(late, terms, method, stored).rungs]
+    assert [one.counts.pairs for one in verdicts] == [57, 57]
+    assert [one.left_out for one in verdicts] == [3, 2]
+    assert has_answers({'first': GOOD, 'last': GOOD}, terms, method, stored)

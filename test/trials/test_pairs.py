@@ -6,7 +6,14 @@ import random
 import pytest
 
 from vla_drop_ros.errors import TrialError
-from vla_drop_ros.trials.pairs import Outcome, Pair, pairs_of, path_of, rounds_of
+from vla_drop_ros.trials.pairs import (
+    common_rounds,
+    Outcome,
+    Pair,
+    pairs_of,
+    path_of,
+    rounds_of,
+)
 
 
 def outcome(place: tuple[int, str, str], success: bool | None, attempt: int = 0) -> Outcome:
@@ -51,3 +58,11 @@ def test_a_round_too_full_is_refused() -> None:
     """More conditions in a round than the design has cannot be of this study."""
     with pytest.raises(TrialError, match='has 2 conditions, not 1'):
         rounds_of([Pair(0, 'a', True, False), Pair(0, 'b', False, False)], 1)
+
+
+def test_common_rounds_are_complete_with_every_candidate() -> None:
+    """The candidate that is behind decides; without candidates there is no round."""
+    pairs = [Pair(number, condition, True, True) for number in range(3) for condition in 'ab']
+    assert common_rounds({'third': pairs, 'half': pairs[:-1]}, 2) == 2
+    assert common_rounds({'third': pairs, 'half': pairs[1:]}, 2) == 0
+    assert common_rounds({}, 2) == 0

@@ -19,7 +19,7 @@ import numpy as np
 from vla_drop_ros.errors import TrialError, unknown
 from vla_drop_ros.trials.design import Design
 from vla_drop_ros.trials.evidence import Boundaries, boundaries, Terms
-from vla_drop_ros.trials.pairs import Pair
+from vla_drop_ros.trials.pairs import common_rounds, Pair
 from vla_drop_ros.trials.verdict import judge, may_stop, no_worse, Verdict
 
 METHODS = ('fixed_sequence', 'holm')
@@ -86,7 +86,7 @@ def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
 def climb(pairs: Mapping[str, Iterable[Pair]], terms: Terms | Design,
           method: str = 'fixed_sequence', stored: Boundaries | None = None,
           step: Callable[[float], None] | None = None) -> Ladder:
-    """Judge all checkpoints of a study.
+    """Judge all checkpoints of a study on the rounds that are complete with every one of them.
 
     Args:
         pairs: name of a pruned checkpoint -> its pairs with the baseline; by increasing sparsity.
@@ -106,9 +106,8 @@ def climb(pairs: Mapping[str, Iterable[Pair]], terms: Terms | Design,
     if isinstance(terms, Design):
         terms = Terms.of(terms)
     everything = {name: list(ones) for name, ones in pairs.items()}
-    if method == 'fixed_sequence':
-        return _in_sequence(everything, terms, stored, step)
-    return _by_holm(everything, terms, stored, step)
+    ladder = _in_sequence if method == 'fixed_sequence' else _by_holm
+    return ladder(everything, terms, stored, step)
 
 
 def has_answers(pairs: Mapping[str, Iterable[Pair]], terms: Terms, method: str,
@@ -126,6 +125,8 @@ def has_answers(pairs: Mapping[str, Iterable[Pair]], terms: Terms, method: str,
 
     """
     left = {name: list(ones) for name, ones in pairs.items()}
+    shared = common_rounds(left, terms.conditions)
+    left = {name: [pair for pair in ones if pair.round < shared] for name, ones in left.items()}
     if method == 'fixed_sequence':
         return all(may_stop(ones, terms, stored) for ones in left.values())
     while left:
@@ -140,7 +141,8 @@ def has_answers(pairs: Mapping[str, Iterable[Pair]], terms: Terms, method: str,
 
 def _in_sequence(pairs: Mapping[str, list[Pair]], terms: Terms, stored: Boundaries | None,
                  step: Callable[[float], None] | None) -> Ladder:
-    verdicts = {name: judge(ones, terms, stored, step) for name, ones in pairs.items()}
+    shared = common_rounds(pairs, terms.conditions)
+    verdicts = {name: judge(ones, terms, stored, step, shared) for name, ones in pairs.items()}
     kept = fixed_sequence([verdict.accepted for verdict in verdicts.values()])
     first = next((name for name, verdict in verdicts.items() if not verdict.accepted), '')
     return Ladder(tuple(
@@ -155,11 +157,12 @@ def _by_holm(pairs: Mapping[str, list[Pair]], terms: Terms, stored: Boundaries |
              step: Callable[[float], None] | None) -> Ladder:
     """Step down: at alpha / K first; whenever some are accepted, at a larger alpha again."""
     verdicts: dict[str, Verdict] = {}
-    left = list(pairs)
+    left, shared = list(pairs), common_rounds(pairs, terms.conditions)
     while left:
         strict = replace(terms, alpha=terms.alpha / len(left))
         fitting = stored if len(left) == 1 else None
-        verdicts |= {name: judge(pairs[name], strict, fitting, step) for name in left}
+        verdicts |= {name: judge(pairs[name], strict, fitting, step, shared)
+                     for name in left}
         passed = [name for name in left if verdicts[name].accepted]
         left = [name for name in left if name not in passed]
         if not passed:

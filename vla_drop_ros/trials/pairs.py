@@ -5,7 +5,7 @@ A pair is one condition in one round, run by both arms. Statistics look only at 
 from the first on, so that every condition weighs the same and easy ones cannot come first.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vla_drop_ros.errors import TrialError
@@ -117,6 +117,20 @@ def rounds_of(pairs: Iterable[Pair], conditions: int) -> list[list[Pair]]:
                              f'{conditions}: {sorted(members)}')
         found.append([members[name] for name in sorted(members)])
     return found
+
+
+def common_rounds(pairs: Mapping[str, Iterable[Pair]], conditions: int) -> int:
+    """Return how many rounds, from the first on, are complete with every candidate.
+
+    The last round may be complete with some of them already: if it counted for these, a ladder
+    opened early would judge its candidates on different rounds.
+
+    Args:
+        pairs: candidate -> its pairs with the baseline.
+        conditions: pairs of a complete round.
+
+    """
+    return min((len(rounds_of(ones, conditions)) for ones in pairs.values()), default=0)
 
 
 def path_of(rounds: Sequence[Sequence[Pair]]) -> tuple[Counts, ...]:

@@ -78,7 +78,7 @@ def sensitivity(outcomes: Sequence[Outcome], baseline: str, candidate: str, term
                       terms, 'left out: the candidate failed, the baseline succeeded')]
     rows += _judgement(outcomes, baseline, candidate, terms)
     if terms.rule == 'exact_paired' and terms.calibration == 'iid':
-        rows.append(_adversarial(everything, terms))
+        rows.append(_adversarial(everything, terms, verdict.counts.pairs))
     rows += _unpaired(outcomes, baseline, candidate, terms)
     return rows
 
@@ -132,13 +132,14 @@ def _one_look(name: str, pairs: Sequence[Pair], terms: Terms, note: str) -> Row:
     return Row(name, n, paired_difference(b, c, n, 1 - 2 * terms.alpha), bool(shown), note)
 
 
-def _adversarial(pairs: Sequence[Pair], terms: Terms) -> Row:
+def _adversarial(pairs: Sequence[Pair], terms: Terms, used: int) -> Row:
+    """Return the row of the pairs that the primary analysis used."""
     name = 'adversarial calibration'
     nothing = Interval(math.nan, math.nan, math.nan, 1 - 2 * terms.alpha)
     if terms.horizon > ADVERSARIAL_HORIZON:
         return Row(name, 0, nothing, None, f'not computed beyond {ADVERSARIAL_HORIZON} pairs')
     strict = replace(terms, calibration='adversarial')
-    rounds = rounds_of(pairs, terms.conditions)[:terms.horizon // terms.conditions]
+    rounds = rounds_of(pairs, terms.conditions)[:used // terms.conditions]
     path = path_of(rounds)
     looks = evidence(path, 'non_inferior', strict, boundaries(strict, ('non_inferior',)))
     b, c, n = path[-1] if path else (0, 0, 0)

@@ -159,7 +159,7 @@ def baseline_bound(successes: int, trials: int, alpha: float) -> float:
 
 
 def judge(pairs: Iterable[Pair], terms: Terms | Design, stored: Boundaries | None = None,
-          step: Callable[[float], None] | None = None) -> Verdict:
+          step: Callable[[float], None] | None = None, rounds: int | None = None) -> Verdict:
     """Return the verdict on one candidate.
 
     Args:
@@ -167,6 +167,7 @@ def judge(pairs: Iterable[Pair], terms: Terms | Design, stored: Boundaries | Non
         terms: of the study, or its design.
         stored: boundaries from the file of the study; built anew if None.
         step: called now and then, as horizons of hundreds of pairs take minutes.
+        rounds: at most so many are looked at, as later ones miss an arm; None: all complete ones.
 
     Raises:
         TrialError: the pairs contradict each other, or the boundaries are of another study.
@@ -178,13 +179,13 @@ def judge(pairs: Iterable[Pair], terms: Terms | Design, stored: Boundaries | Non
         stored = boundaries(terms)
     check_boundaries(stored, terms)
     found = list(dict.fromkeys(pairs))
-    rounds = _rounds(found, terms)
-    used = [pair for members in rounds for pair in members]
+    looked_at = _rounds(found, terms)[:rounds]
+    used = [pair for members in looked_at for pair in members]
     counts = Counts(sum(pair.candidate and pair.baseline for pair in used),
                     sum(pair.candidate and not pair.baseline for pair in used),
                     sum(pair.baseline and not pair.candidate for pair in used),
                     sum(not pair.candidate and not pair.baseline for pair in used))
-    path = path_of(rounds)
+    path = path_of(looked_at)
     looks = {name: evidence(path, name, terms, stored) for name in HYPOTHESES}
     rejections = {name: rejected_at(series) for name, series in looks.items()}
     low = baseline_bound(counts.baseline, counts.pairs, terms.alpha)
