@@ -20,6 +20,7 @@ from vla_drop_ros.bringup import find_contract
 from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.nodes.command_adapters import ADAPTERS
 from vla_drop_ros.nodes.messages import clock_seconds, header, joint_message, pose_message
+from vla_drop_ros.nodes.policy_streams import BLIND
 from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATE, STATUS
 from vla_drop_ros.nodes.trial_streams import COMMANDS, hear_machines, hear_robot, MEASURED
 from vla_drop_ros.trials.trial_measures import TrialMeasures
@@ -107,7 +108,8 @@ def test_everything_arrives(make: Callable[[str], Bench]) -> None:
             (contract.command.topic, command, COMMAND, ('commanded', 4.5)),
             ('policy_node/checkpoint', String(data='sealed:x'), LATCHED, ('policy', 'sealed:x')),
             ('policy_node/action_chunk', chunk, COMMAND, ('chunk', 5.5)),
-            ('policy_node/heartbeat', Header(), COMMAND, ('hear', 'policy_node')),
+            ('policy_node/heartbeat', Header(frame_id=BLIND), COMMAND, ('beat', True)),
+            ('policy_node/heartbeat', Header(), COMMAND, ('beat', False)),
             ('command_gate/state', String(data='executing'), LATCHED, ('gate', 'executing')),
             ('command_gate/capture_to_command', Float64(data=0.25), STATUS, ('age', 0.25)),
             ('command_gate/commands_altered', UInt64(data=41), STATUS, ('hear', 'command_gate')),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.commands import SendInstruction
 from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.session_state import state_of
@@ -47,6 +48,46 @@ def test_a_full_disk_stops_the_robot_first(cell: Any) -> None:
     assert cell.phase() is Phase.JUDGE and ended['reason'] == 'stopped'
     assert ended['stamp'] == pytest.approx(at, abs=0.2)
     assert cell.kinds('measured') == ['measured']
+
+
+@pytest.mark.parametrize('when', ['measures', 'bag', 'verdict', 'detection', 'the end'])
+def test_a_disk_that_is_full_for_a_moment_loses_nothing(cell: Any, when: str) -> None:
+    """What could not be written is written later, once, and for the trial that it is of."""
+    cell.begin()
+    code, append = cell.session.conductor.current.code, cell.append
+
+    def full_for(*kinds: str) -> None:
+        def refuse(kind: str, data: Any) -> None:
+            if kind in kinds:
+                raise TrialError('disk full')
+            append(kind, data)
+
+        cell.session.conductor._append = refuse
+
+    if when in ('measures', 'detection'):
+        full_for('measured', 'detected')
+        cell.session.detect('simulator', '', True, False)
+    cell.press('stop')
+    cell.run(0.3)
+    if when == 'verdict':
+        full_for('measured')
+    assert cell.press('success').done
+    if when in ('bag', 'the end'):
+        full_for('measured')
+    cell.session.measure(code, {'bag': {'uri': 'bags/1'}})
+    cell.session.conductor._append = append
+    if when == 'the end':
+        cell.session.close()
+    cell.run(3.0)
+    values: dict[str, Any] = {}
+    written = [data for kind, data in cell.events if kind == 'measured']
+    for data in written:
+        assert data['code'] == code and not values.keys() & data['values'].keys()
+        values |= data['values']
+    assert {'chunks', 'verdict_after', 'bag'} <= values.keys()
+    assert values['chunks'] == 1
+    if when == 'detection':
+        assert [data['code'] for kind, data in cell.events if kind == 'detected'] == [code]
 
 
 @pytest.mark.parametrize(('fault', 'reason'), [
@@ -122,6 +163,92 @@ def test_a_policy_that_dies_just_before_the_timeout_has_not_failed(cell: Any) ->
         cell.run(0.1)
     cell.run(4.0)
     assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == ['policy_lost']
+
+
+@pytest.mark.parametrize('after', [0.0, 1.0, 27.0, 29.4])
+def test_a_camera_that_dies_costs_no_arm_a_trial(cell: Any, after: float) -> None:
+    """Before the first chunk, in the middle or just before the timeout: the robot was at fault."""
+    cell.begin()
+    while cell.phase() is Phase.RUNNING:
+        dead = cell.now - cell.session.conductor.current.started >= after
+        cell.session.signs.beat(blind=dead)
+        if not dead:
+            cell.session.chunk(cell.now)
+        cell.run(0.1)
+    [ended] = [data for kind, data in cell.events if kind == 'ended']
+    assert ended['reason'] == 'robot_fault'
+    assert cell.session.conductor.current.duration <= cell.design.timeout + 0.2
+    assert state_of(cell.session, cell.design, cell.now)['suggestion']['verb'] == 'invalid'
+
+
+def test_a_late_frame_is_no_excuse_for_a_policy_that_hangs(cell: Any) -> None:
+    """One blind beat in five seconds of silence changes nothing."""
+    cell.begin()
+    cell.session.chunk(cell.now)
+    for beat in range(60):
+        cell.session.signs.beat(blind=beat == 30)
+        cell.run(0.1)
+    assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == ['policy_fault']
+
+
+@pytest.mark.parametrize(('silent', 'reason'), [
+    ('command_gate', 'robot_fault'), ('policy_node', 'policy_lost'), ('', 'timeout')])
+@pytest.mark.parametrize('before', [2.5, 0.3])
+def test_who_dies_just_before_the_timeout_is_found_out(
+        cell: Any, silent: str, reason: str, before: float) -> None:
+    """The robot stops when time is up; the end is written when all have given a sign, or died."""
+    cell.begin()
+    names = {'command_gate', 'policy_node'}
+    up = cell.session.conductor.current.started + cell.design.timeout
+    while cell.now < up + 0.5 or (silent and cell.now < up + 4.0):
+        dead = cell.now > up - before
+        for name in names - ({silent} if dead else set()):
+            cell.session.signs.hear(name)
+        if not (dead and silent == 'policy_node'):
+            cell.session.chunk(cell.now)
+        cell.run(0.1)
+        if up + 0.15 < cell.now < up + 0.25 and silent:
+            assert cell.sent[-1] == SendInstruction('') and cell.kinds('ended') == []
+    [ended] = [data for kind, data in cell.events if kind == 'ended']
+    assert ended['reason'] == reason
+    assert ended['stamp'] == pytest.approx(up, abs=0.2)
+
+
+def test_while_the_roll_is_called_nothing_ends_the_trial_otherwise(cell: Any) -> None:
+    """STOP, a success that is seen late and chunks that are on their way do not change the end."""
+    cell.begin()
+    up = cell.session.conductor.current.started + cell.design.timeout
+    while cell.now < up:
+        cell.session.signs.hear('command_gate')
+        cell.session.chunk(cell.now)
+        cell.run(0.1)
+    chunks = cell.session.measures.chunks
+    cell.run(0.2)
+    assert cell.kinds('ended') == []
+    assert cell.press('stop').done
+    cell.session.detect('simulator', '', True, True)
+    cell.session.chunk(cell.now)
+    cell.run(0.2)
+    assert cell.kinds('ended') == [] and cell.session.measures.chunks == chunks
+    cell.session.signs.hear('command_gate')
+    cell.run(0.2)
+    [ended] = [data for kind, data in cell.events if kind == 'ended']
+    assert (ended['reason'], ended['stamp']) == ('timeout', pytest.approx(up, abs=0.2))
+
+
+def test_a_robot_whose_clock_stands_after_the_timeout_does_not_hold_the_end_up(cell: Any) -> None:
+    """A policy cannot beat then, and is forgiven: the robot is lost."""
+    cell.begin()
+    up = cell.session.conductor.current.started + cell.design.timeout
+    while cell.now < up:
+        cell.session.signs.hear('policy_node')
+        cell.session.chunk(cell.now)
+        cell.run(0.1)
+    cell.run(0.1)
+    at = cell.now
+    for step in range(120):
+        cell.session.tick(at, at + 0.1 * step)
+    assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == ['robot_fault']
 
 
 def test_while_the_clock_stands_no_policy_can_beat(cell: Any) -> None:

@@ -33,3 +33,30 @@ def test_who_could_not_be_heard_is_forgiven() -> None:
     assert not signs.silent(GATE)
     signs.steady += 2 * SILENT
     assert not signs.silent('bag_recorder') and signs.silent(POLICY)
+
+
+def test_who_is_called_is_awaited_until_heard() -> None:
+    """Forgiveness is no sign, and who never gave one is not called."""
+    signs = VitalSigns()
+    assert not signs.awaited
+    signs.hear(GATE)
+    signs.beat(blind=False)
+    signs.call_roll()
+    signs.forgive()
+    assert signs.awaited == {GATE, POLICY}
+    signs.beat(blind=False)
+    assert signs.awaited == {GATE}
+    signs.hear(GATE)
+    assert not signs.awaited
+
+
+def test_a_policy_is_blind_by_more_than_a_late_frame() -> None:
+    """Of its beats since the last chunk more than a tenth say so."""
+    signs = VitalSigns()
+    said = [signs.blind]
+    for beat in range(21):
+        signs.beat(blind=beat < 2 or beat == 20)
+        said.append(signs.blind)
+    signs.answered()
+    said.append(signs.blind)
+    assert (said[0], *said[20:]) == (False, False, True, False)

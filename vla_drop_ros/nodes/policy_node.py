@@ -114,8 +114,7 @@ class PolicyNode(ManagedNode):
 
     def release(self) -> None:
         """End the threads, free the memory of the policy, and tell how the run was."""
-        worker, self._worker = self._worker, None
-        self._active_path = ''
+        worker, self._worker, self._active_path = self._worker, None, ''
         if worker is not None and not worker.stop(self.stop_timeout):
             self.get_logger().warning('an inference or a load is still running at the end')
         self._supply.close()
@@ -203,9 +202,10 @@ class PolicyNode(ManagedNode):
             self._beat(now)
 
     def _beat(self, now: float) -> None:
-        blind = bool(self._replanner.problems or self._worker is None or not self._worker.policy)
-        self._heartbeats.publish(header(
-            self._life.stamp(now, wanted=not self._replanner.waiting, blind=blind), ''))
+        problems = self._replanner.problems
+        blind = bool(problems or self._worker is None or not self._worker.policy)
+        stamp = self._life.stamp(now, wanted=not self._replanner.waiting, blind=blind)
+        self._heartbeats.publish(header(stamp, streams.BLIND if problems else ''))
 
     def _look(self, now: float) -> bool:
         """Note what is wrong with the streams; say whether the robot must pause because of it."""

@@ -22,6 +22,7 @@ from vla_drop_ros.runtime.robot_inputs import seconds as stamp_seconds
 from vla_drop_ros.runtime.watchdog import stream_fault
 
 Stream = tuple[type, str, Callable[..., None], QoSProfile]
+BLIND = 'blind'  # frame of the policy's beat while a camera or a state of the robot is missing
 NO_TRIAL = 'no trial'  # frame of the trial node's beat while none runs
 TRIALS_SILENT = 1.0  # [s] after which nobody conducts the trial any more
 INSTRUCTIONS_KEPT = 64  # [messages] whose second copy may still come

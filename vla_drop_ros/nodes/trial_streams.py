@@ -12,7 +12,7 @@ from std_msgs.msg import Float64, Header, String, UInt64
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros.nodes.messages import clock_seconds
-from vla_drop_ros.nodes.policy_streams import TRANSPORTS
+from vla_drop_ros.nodes.policy_streams import BLIND, TRANSPORTS
 from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATUS
 from vla_drop_ros.robot_contract import RobotContract
 from vla_drop_ros.runtime.robot_inputs import NANOSECONDS, pose_values, stamp_of
@@ -97,7 +97,8 @@ def hear_machines(node: Node, session: StudySession) -> None:
             (Float64, f'{GATE}/capture_to_command', lambda message: session.age(message.data),
              STATUS),
             (JointTrajectory, f'{POLICY}/action_chunk', on_chunk, COMMAND),
-            (Header, f'{POLICY}/heartbeat', lambda message: session.signs.hear(POLICY), COMMAND),
+            (Header, f'{POLICY}/heartbeat', lambda message: session.signs.beat(
+                message.frame_id == BLIND), COMMAND),
             (UInt64, f'{GATE}/commands_altered', on_altered, STATUS)):
         node.create_subscription(kind, topic, callback, qos)
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.backlog import Backlog
 from vla_drop_ros.trials.clock_jump import ClockJump
 from vla_drop_ros.trials.commands import Command, SendInstruction
 from vla_drop_ros.trials.conductor import Conductor, Reply, Verb
@@ -79,7 +80,7 @@ class StudySession:
         self._out: list[Command] = [SendInstruction('')]  # who was here before may have crashed
         self._now = self._moved = self._heard = self._steady = float('-inf')
         self._clock, self._jumped = ClockJump(), 0.0
-        self._log_again = float('-inf')  # before which a full log is not tried again
+        self._log = Backlog(self._waits.again, self._tell)
         self._absent: Sequence[str] = ('the rest of the graph',)  # until the first look
         self._ended: tuple[str, float] | None = None
         self._over: float | None = None  # when this session saw the end of the last trial, steady
@@ -132,11 +133,14 @@ class StudySession:
 
     def chunk(self, stamp: float) -> None:
         """Take the capture time of an action chunk, [s] on the node clock."""
-        if self._conductor.phase is Phase.RUNNING and stamp >= self._conductor.current.started:
+        current = self._conductor.current
+        runs = self._conductor.phase is Phase.RUNNING and self._ended is None
+        if runs and stamp >= current.started:
             if not self.measures.chunks:
-                self.measures.first_chunk = self._now - self._conductor.current.started
+                self.measures.first_chunk = self._now - current.started
             self.measures.chunks += 1
             self._heard = self._steady
+            self.signs.answered()
 
     def age(self, seconds: float) -> None:
         """Take the age of the images behind a command, [s]."""
@@ -170,16 +174,12 @@ class StudySession:
         if verb.name == 'stop':
             self._out.append(SendInstruction(''))  # first: the robot, then the log
             verb = replace(verb, code='')  # a robot that was stopped runs no trial
+            if not self._confirmed():
+                return Reply(True, 'time was up already: gate and policy are asked if they live')
         before, code = self._conductor.phase, self._conductor.current.code
         if before is Phase.JUDGE:
             self._write_measures()
-        try:
-            reply = self._conductor.take(verb, self._now)
-        except TrialError as error:
-            self.problem = str(error)
-            if verb.name == 'stop' and before is Phase.RUNNING:
-                self._ended = self._ended or ('stopped', self._now)
-            return Reply(False, str(error))
+        reply = self._take(verb)
         if reply.done and verb.name == 'start':
             self._begin()
         if reply.done and verb.name in ('undo', 'success', 'failure', 'partial', 'invalid'):
@@ -205,7 +205,7 @@ class StudySession:
         late = phase is Phase.JUDGE and source != SIMULATOR  # its scene may be reset by now
         if late or (success and phase in (Phase.RUNNING, Phase.JUDGE)):
             self._note_detection(source, current, success)
-        if success and ends:
+        if success and ends and self._ended is None:
             self._end('detector')
 
     def tick(self, now: float, steady: float, absent: Sequence[str] = ()) -> list[Command]:
@@ -228,7 +228,9 @@ class StudySession:
         if steady - self._steady > self._waits.again:
             self._heard = steady  # it was this process that stood still, not the policy
             self.signs.forgive()
-        self._steady = self._machines.steady = steady
+        self._steady = self._machines.steady = self._log.steady = steady
+        if self._log.due:
+            self._log.work()
         self._absent = absent
         if self._conductor.phase is Phase.ARRANGE:
             self._out += self._machines.arrange(absent)
@@ -243,13 +245,14 @@ class StudySession:
     def measure(self, code: str, values: Mapping[str, Any]) -> None:
         """Log what others measured of a trial: its bag, its picture."""
         if any(one.code == code and math.isfinite(one.started) for one in self._real.attempts):
-            self._guarded(lambda: self._real.measure(code, values))
+            self._log.keep(lambda: self._real.measure(code, values))
 
     def close(self) -> None:
         """End a trial that runs, since nobody watches any more."""
         if self._conductor.phase is Phase.RUNNING:
             self._end('crash')
             self._write_end()  # no tick follows
+        self._log.work()
 
     def _trial(self) -> str:
         current = self._conductor.current
@@ -278,6 +281,7 @@ class StudySession:
             instruction=text, started=self._conductor.current.started,
             prepare={**self._machines.took, **arranged})
         self._ended = self._over = None
+        self.signs.answered()
         if self._load is not None:
             self._load.begin()
         self._said = {SIMULATOR: False} if self._said.get(SIMULATOR) is False else {}
@@ -288,21 +292,52 @@ class StudySession:
         waits, measures = self._waits, self.measures
         silent = self._moved - self._heard  # while time stands still no policy can speak
         if self._ended is not None:
-            if not self._out:  # the robot hears of it first
+            if not self._out and self._confirmed():  # the robot hears of it first
                 self._end(*self._ended)
         elif self.estopped:
             self._end('safety_stop')
         elif self._jumped:  # the time before is the last that belongs to this trial
             self._end('robot_fault', max(before, self._conductor.current.started))
-        elif (self._steady - self._moved > waits.stall or 'inactive' in self.gate_state
-              or self.signs.silent(GATE)):
+        elif self._robot_is_lost():
             self._end('robot_fault')
         elif not self.policy_ready:
             self._end('policy_lost')  # it was started anew, or somebody set another token
         elif silent > (waits.silence if measures.chunks else waits.first_chunk):
-            self._end('policy_lost' if self.signs.silent(POLICY) else 'policy_fault')
+            self._end(self._why_silent() or 'policy_fault')
         elif self._now - self._conductor.current.started >= self._design.timeout:
-            self._end('policy_lost' if self.signs.silent(POLICY) else 'timeout')
+            self.signs.call_roll()
+            self._end(self._why_silent() or 'timeout')
+
+    def _robot_is_lost(self) -> bool:
+        return (self._steady - self._moved > self._waits.stall or 'inactive' in self.gate_state
+                or self.signs.silent(GATE))
+
+    def _why_silent(self) -> str:
+        """Return the end of a trial whose policy cannot be blamed, '' where it can."""
+        if self.signs.silent(POLICY):
+            return 'policy_lost'
+        return 'robot_fault' if self.signs.blind else ''
+
+    def _confirmed(self) -> bool:
+        """Say whether the end may be written: who died just before the timeout gives no sign."""
+        reason, stamp = self._ended or ('', 0.0)
+        if reason != 'timeout' or not self.signs.awaited:
+            return True
+        lost = ('robot_fault' if self._robot_is_lost() else
+                'policy_lost' if self.signs.silent(POLICY) else '')
+        if lost:
+            self._ended = lost, stamp
+        return bool(lost)
+
+    def _take(self, verb: Verb) -> Reply:
+        running = self._conductor.phase is Phase.RUNNING
+        try:
+            return self._conductor.take(verb, self._now)
+        except TrialError as error:
+            self.problem = str(error)
+            if verb.name == 'stop' and running:
+                self._ended = self._ended or ('stopped', self._now)
+            return Reply(False, str(error))
 
     def _end(self, reason: str, stamp: float | None = None) -> None:
         """Stop the robot; write with the next tick that the trial has ended, again if it fails."""
@@ -311,26 +346,27 @@ class StudySession:
         if self._ended is None:
             self._ended = reason, self._now if stamp is None else stamp
             self._out.append(SendInstruction(''))
-        elif self._steady >= self._log_again:
+        elif self._log.due:
             self._write_end()
 
     def _write_end(self) -> None:
         if self._ended is not None:
             reason, stamp = self._ended
-            self._guarded(lambda: self._conductor.end(reason, stamp))
+            self._log.attempt(lambda: self._conductor.end(reason, stamp))
 
     def _write_measures(self) -> None:
         """Log what was measured and detected, once a trial."""
-        code, key = self._conductor.current.code, self._trial()
+        conductor, code, key = self._conductor, self._conductor.current.code, self._trial()
         if key in self._measured:
             return
+        self._measured.add(key)
         if self._over is None:
             self._over = self._steady
             self.measures.host = self._load.end() if self._load is not None else {}
         for source, said in self._said.items():  # what comes later, revises
             self._note_detection(source, code, said)
-        if self._guarded(lambda: self._conductor.measure(code, self.measures.to_dict())):
-            self._measured.add(key)
+        found = self.measures.to_dict()
+        self._log.keep(lambda: conductor.measure(code, found))
 
     def _note_verdict(self, verb: Verb, before: Phase, code: str) -> None:
         """Log how long after the end the verdict came; who judges in a later session is not told.
@@ -338,24 +374,18 @@ class StudySession:
         One that is given again after an undo replaces it.
         """
         if before is Phase.JUDGE and verb.name != 'undo' and self._over is not None:
-            seconds = round(self._steady - self._over, 3)
-            self._guarded(lambda: self._conductor.measure(code, {'verdict_after': seconds}))
+            conductor, seconds = self._conductor, round(self._steady - self._over, 3)
+            self._log.keep(lambda: conductor.measure(code, {'verdict_after': seconds}))
 
     def _note_detection(self, source: str, code: str, said: bool) -> None:
-        meant = [one for one in self._conductor.attempts
-                 if one.code == code and one.started == one.started]
-        if meant and meant[0].is_news(source, said):
-            self._guarded(lambda: self._conductor.take(
-                Verb('detect', source, code=code, value=said), self._now))
+        conductor, now = self._conductor, self._now
 
-    def _guarded(self, write: Callable[[], object]) -> bool:
-        try:
-            write()
-        except TrialError as error:
-            self.problem = str(error)
-            self._log_again = self._steady + self._waits.again
-            return False
-        return True
+        def write() -> None:
+            if any(one.code == code and one.started == one.started and one.is_news(source, said)
+                   for one in conductor.attempts):
+                conductor.take(Verb('detect', source, code=code, value=said), now)
+
+        self._log.keep(write)
 
     def _operate(self, verb: Verb) -> Reply:
         if self._conductor.phase not in (Phase.ARRANGE, Phase.FINISHED):

@@ -6,6 +6,7 @@ latched state. What it sends all the time, whatever happens, tells within a few.
 """
 
 GATE, POLICY = 'command_gate', 'policy_node'
+BLIND = 0.1  # share of the policy's beats since its last chunk that makes its silence no failure
 SILENT = 3.0  # [s] without a sign; the slowest of them comes once a second
 
 
@@ -14,17 +15,40 @@ class VitalSigns:
 
     Attributes:
         steady: time now, on a clock that never stops, [s].
+        awaited: who has not given a sign since ``call_roll``.
 
     """
 
     def __init__(self) -> None:
         """Begin with nobody."""
         self.steady = float('-inf')
+        self.awaited: set[str] = set()
         self._heard: dict[str, float] = {}
+        self._beats = self._blind_beats = 0
 
     def hear(self, who: str) -> None:
         """Take a sign."""
         self._heard[who] = self.steady
+        self.awaited.discard(who)
+
+    def beat(self, blind: bool) -> None:
+        """Take a sign of the policy, and whether a camera or a state of the robot is missing."""
+        self.hear(POLICY)
+        self._beats += 1
+        self._blind_beats += blind
+
+    def answered(self) -> None:
+        """Take that the policy sent a chunk, or is asked anew: what it missed before is over."""
+        self._beats = self._blind_beats = 0
+
+    @property
+    def blind(self) -> bool:
+        """Say whether the policy is silent since it could not see; one late frame is no reason."""
+        return self._blind_beats > BLIND * self._beats
+
+    def call_roll(self) -> None:
+        """Await a sign from now on of all who have ever given one."""
+        self.awaited = set(self._heard)
 
     def forgive(self, *who: str) -> None:
         """Count from now: nothing could be heard. Without names, for all."""
