@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 import numpy as np
 import pytest
@@ -210,6 +210,18 @@ def test_estop_latches_until_the_service_is_called(make: Callable[..., Bench]) -
     assert _reset(bench).success
     bench.steps_until(lambda: bench.state == 'holding: no action chunk')
     bench.execute()
+
+
+def test_several_publishers_of_the_estop_are_warned_of(make: Callable[..., Bench]) -> None:
+    """While all goes on: of what a second one says the first may be hidden at the reset."""
+    bench, words = make(), '2 publishers on estop'
+    bench.execute()
+    told = bench.seen['/diagnostics']
+    second = bench.node.create_publisher(Bool, 'estop', ESTOP)
+    bench.until(lambda: words in told[-1].status[0].message)
+    assert told[-1].status[0].level == DiagnosticStatus.WARN
+    bench.node.destroy_publisher(second)
+    bench.until(lambda: words not in told[-1].status[0].message)
 
 
 def _reset(bench: Bench) -> Any:

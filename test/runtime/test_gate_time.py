@@ -142,6 +142,29 @@ def test_a_pose_stamped_a_little_ahead_opens_no_way_out_of_the_box(ahead: float)
     assert sent[high + 0.002] <= 0.0
 
 
+def test_a_twist_that_the_box_lets_go_grows_no_faster_than_allowed() -> None:
+    """The measured place trembles at the wall: what was sent is what the next one grows from."""
+    assert CONTRACT.limits.cartesian is not None
+    limits = replace(CONTRACT.limits.cartesian, linear_acceleration=0.5)
+    cell = Cell(replace(
+        CONTRACT, fault_action='stop', control_rate=20.0, limits=replace(
+            CONTRACT.limits, cartesian=limits), command=replace(
+                CONTRACT.command, adapter='twist')))
+    cell.reports, rng, sent, braked = False, np.random.default_rng(2), 0.0, 0
+    wall = limits.workspace[0][1]
+    for tick in range(400):
+        place = wall - 0.02 + rng.normal(0.0, 0.01)
+        cell.gate.add_pose(cell.now + 0.05, (place, 0.0, 0.3), UP, 'base_link')
+        if tick % 4 == 0:
+            cell.gate.offer(chunk(cell.now + 0.05, dx=0.02), cell.now + 0.05)
+        command = cell.tick().command
+        assert command is not None
+        assert command.linear[0] - max(0.0, sent) <= 0.05 * limits.linear_acceleration + 1e-5
+        braked += command.linear[0] < sent - 0.01
+        sent = command.linear[0]
+    assert braked > 20
+
+
 def test_one_pose_of_the_future_is_forgotten_with_the_next_good_one(cell: Cell) -> None:
     """A single wrong stamp holds the arm as long as it is the newest, and no longer."""
     cell.gate.add_pose(cell.now + 10.0, HOME, UP, 'base_link')

@@ -161,6 +161,25 @@ def test_orientation_does_not_run_ahead_of_the_arm() -> None:
     assert 'lead' in causes
 
 
+def test_random_turns_lead_no_further_than_they_may() -> None:
+    """Momentum and targets whose distance is about another axis do not add to the lead."""
+    rng, allowed = np.random.default_rng(4), LIMITS.angular_velocity * LIMITS.step / 0.5
+    calm = CartesianSafety(replace(LIMITS, angular_acceleration=1.0), None)
+    last, measured, leads = Commanded.at_rest(HERE), HERE, [0.0]
+    for offset in np.repeat(rng.normal(0.0, 0.3, (430, 3)), 7, axis=0):
+        wanted = rotation.multiply(rotation.from_vector(offset), measured.quaternion)
+        before = float(np.linalg.norm(
+            rotation.between(measured.quaternion, last.pose.quaternion)))
+        last = calm.apply(Target(Pose(HERE.position, wanted), None), last, measured,
+                          rng.uniform(0.005, 0.1)).command
+        leads.append(float(np.linalg.norm(
+            rotation.between(measured.quaternion, last.pose.quaternion))))
+        assert leads[-1] <= max(allowed, before) + 1e-5
+        measured = Pose(HERE.position, rotation.turned(
+            measured.quaternion, last.pose.quaternion, float(rng.uniform(0.0, 0.02))))
+    assert max(leads) > 0.9 * allowed
+
+
 JOINTS = (JointLimits((-1.0, 1.0), 1.0, 5.0, 0.1), JointLimits((0.0, 0.5), 0.2, 50.0, 0.1))
 
 

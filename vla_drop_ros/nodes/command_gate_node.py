@@ -42,6 +42,7 @@ QUIET = SubscriptionEventCallbacks(use_default_callbacks=False)
 LEVELS = {Mode.EXECUTING: DiagnosticStatus.OK, Mode.HOLDING: DiagnosticStatus.WARN,
           Mode.ESTOPPED: DiagnosticStatus.ERROR, Mode.INACTIVE: DiagnosticStatus.WARN}
 
+TOO_MANY_STOPS = 'publishers on estop: one that says false hides that another still says true'
 TELL_NO_POLICY = (  # counters that do not depend on how fast or how wildly a policy acts
     'pose refused', 'joints refused', 'clock set back', 'pauses')
 
@@ -220,13 +221,17 @@ class CommandGateNode(ManagedNode):
                                    if name.startswith(TELL_NO_POLICY)}
         else:
             times = latency_values('capture to command', gate.capture_to_command.summary())
-        values = {'mode': decision.mode.value, 'dry_run': self._dry_run,
+        stops = self.count_publishers('estop')
+        values = {'mode': decision.mode.value, 'dry_run': self._dry_run, 'estop publishers': stops,
                   'robot': self._contract.robot, **times, **counters}
         level, summary = LEVELS[decision.mode], self._published_state
         if self._clock_fault and self.is_active:
             level, summary = DiagnosticStatus.ERROR, self._clock_fault
         elif decision.reason and decision.mode != Mode.EXECUTING:
             summary = f'{decision.mode.value}: {self._told(decision.reason)}'
+        if stops > 1:
+            level = max(level, DiagnosticStatus.WARN)
+            summary = f'{summary}; {stops} {TOO_MANY_STOPS}'
         self._diagnostics.publish(diagnostics_message(
             clock_seconds(self), self.get_fully_qualified_name().lstrip('/'),
             level, summary, values))

@@ -19,7 +19,7 @@ Faults and what happens (the pose adapter holds a pose, the twist adapter sends 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -335,12 +335,13 @@ class CommandGate:
             self.counters['commands altered'] += 1
         if limited.gripper is not None:
             self._gripper = limited.gripper
-        pose, linear = limited.command.pose, limited.command.linear
         age = max(0.0, now - (self._poses.newest_stamp or now))  # stamps may be a little ahead
-        command = Command(pose, self._limits.inward(
-            linear, measured.position, age + 2.0 / self._contract.control_rate),
-                          limited.command.angular, self._gripper)
-        self._last, self._hold = as_seen(limited.command, step), None
+        moved, horizon = limited.command, age + 2.0 / self._contract.control_rate
+        sent = self._limits.inward(moved.linear, measured.position, horizon)
+        command = Command(moved.pose, sent, moved.angular, self._gripper)
+        if self._contract.command.adapter == 'twist':  # its velocity grows from what was sent
+            moved = replace(moved, linear=sent)
+        self._last, self._hold = as_seen(moved, step), None
         self._pace.commanded(now)
         reason = ', '.join(f'limited by {cause}' for cause in limited.causes)
         requested = self._unlimited(target, last.pose, step.span) if limited.causes else None
@@ -348,13 +349,11 @@ class CommandGate:
 
     def _ease(self, now: float) -> float:
         """Return the share of the speed limit that is allowed now: it rises from each start."""
-        period = 1.0 / self._contract.control_rate
+        period, ramp_in = 1.0 / self._contract.control_rate, self._contract.ramp_in
         if self._moving_since is None:
             self._moving_since = now
-        if self._contract.ramp_in <= 0:
-            return 1.0
         moving = max(0.0, now - self._moving_since)  # a clock may be set back by a little
-        return min(1.0, (moving + period) / self._contract.ramp_in)
+        return min(1.0, (moving + period) / ramp_in) if ramp_in > 0 else 1.0
 
     @staticmethod
     def _unlimited(target: Target, last: Pose, dt: float) -> Command:

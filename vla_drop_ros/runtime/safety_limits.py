@@ -154,8 +154,25 @@ class CartesianSafety:
             wanted = rotation.multiply(rotation.from_vector(kept), measured)
         rate = _shortened(rotation.between(last.pose.quaternion, wanted) / dt,
                           ease * limits.angular_velocity, 'angular_velocity', causes)
-        return _grown(rate, last.angular, limits.angular_acceleration * growing,
+        rate = _grown(rate, last.angular, limits.angular_acceleration * growing,
                       'angular_acceleration', causes)
+        return rate * self._turn_share(last.pose.quaternion, rate * dt, measured, causes)
+
+    def _turn_share(self, start: FloatArray, turn: FloatArray, measured: FloatArray,
+                    causes: list[str]) -> float:
+        """Return how much of a turn keeps the lead, 0..1; what is violated may not grow.
+
+        The angle to a fixed orientation is convex along a turn, below half a turn: its chord is
+        above it.
+        """
+        before = float(np.linalg.norm(rotation.between(measured, start)))
+        limit = max(self._lead_angle, before)
+        end = rotation.multiply(rotation.from_vector(turn), start)
+        after = float(np.linalg.norm(rotation.between(measured, end)))
+        if after <= limit + TOLERANCE:
+            return 1.0
+        causes.append('lead')
+        return (limit - before) / (after - before)
 
 
 class JointSafety:
