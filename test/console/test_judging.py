@@ -90,6 +90,19 @@ def test_nothing_goes_over_to_the_next_trial(desk: Any, judging: Any) -> None:
     assert (first.undone, first.confidence, first.answers) == (['success'], 'sure', {})
 
 
+def test_a_note_for_a_trial_that_somebody_else_judged_is_not_the_next_ones(
+        desk: Any, judging: Any) -> None:
+    """A gamepad was faster; what was half written is gone with the trial that it was about."""
+    judging.type('#note', 'the bin moved')
+    desk.press(Verb('failure', 'joy'))
+    sync_api.expect(judging.locator('h1')).to_have_text('Trial 2')
+    judging.click('#start')
+    judging.click('#stop')
+    judging.click('#success')
+    sync_api.expect(judging.locator('h1')).to_have_text('Trial 3')
+    assert [one.note for one in desk.conductor.attempts[:2]] == ['', '']
+
+
 def test_words_that_were_used_are_near(desk: Any, page: Any) -> None:
     """Reasons come most used first; notes become chips that are put into the note and out."""
     for _ in range(2):

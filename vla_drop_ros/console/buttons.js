@@ -18,7 +18,7 @@ const words = name => name.replaceAll('_', ' ');
 const sheet = find('sheet');
 
 let state = null, linked = false, waiting = '', noting = '', settled = true, shown = '';
-let settling = 0;
+let settling = 0, trial = '';
 
 export const myName = () => (localStorage.getItem('name') || state?.operator || '').trim();
 
@@ -108,6 +108,11 @@ export function showButtons(next, connected) {
     shown = now;
     renew();
     settle();
+  }
+  const current = state === null ? trial : `${state.rehearsal} ${state.code}`;
+  if (current !== trial) {  // somebody else may have judged the one that the note was for
+    trial = current;
+    clearNote();
   }
   if (state !== null) {
     showJudging(state);
