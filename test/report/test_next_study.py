@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The next study is planned on what was observed."""
 
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 
 from vla_drop_ros.report.next_study import cycle_of, next_studies, observed_truth
-from vla_drop_ros.report.results import Results
+from vla_drop_ros.report.results import Results, results_of
+from vla_drop_ros.report.study_record import read_record, unblind
 from vla_drop_ros.trials.planning import fixed_power, Truth
 from vla_drop_ros.trials.verdict import Counts
 
@@ -41,3 +46,15 @@ def test_a_cycle_is_a_trial_and_its_rest(opened: Results) -> None:
     design = opened.record.study.design
     assert cycle_of([], design) == (30.0, 20.0)
     assert 6.0 < cycle_of(opened.rows, design)[0] < 30.0
+
+
+def test_by_holm_the_page_speaks_of_one_error(study: Callable[..., Path], studies: ModuleType
+                                              ) -> None:
+    """Pairs of one look are the same beside the verdict and in the table of next studies."""
+    folder = study(world=studies.World({'baseline': 0.9, 'third': 0.8, 'half': 0.8}, seed=1),
+                   data=studies.design_data(('baseline', 'third', 'half'), horizon=12,
+                                            several='holm', seed=1))
+    results = results_of(unblind(read_record(folder), 'P1'))
+    last = results.comparisons[-1].verdict
+    assert last.terms.alpha < 0.05 and last.needed > 0
+    assert results.next_studies[0].one_look == last.needed

@@ -28,6 +28,7 @@ from vla_drop_ros.nodes.messages import clock_seconds, header, pose_message
 from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATE, STATUS
 from vla_drop_ros.nodes.simulated_operator_node import SimulatedOperatorNode
 from vla_drop_ros.nodes.trial_node import TrialNode
+from vla_drop_ros.nodes.trial_streams import Unattended
 from vla_drop_ros.trials.attempts import Attempt
 from vla_drop_ros.trials.course import Course
 from vla_drop_ros.trials.design import parse_design
@@ -265,6 +266,7 @@ def test_people_press_services_topics_and_buttons(make: Callable[..., Cell]) -> 
     attempts = cell.course().attempts
     assert [(one.verdict, one.source) for one in attempts[:3]] == [
         ('partial', 'service'), ('failure', 'topic'), ('invalid', 'joy')]
+    assert {one.who for one in attempts[:3]} == {'ann'}, 'no button says who pressed it'
     assert [one.kind for one in attempts[0].incidents] == ['near_miss', 'intervention']
     assert attempts[0].incidents[0].seconds_after_start > 0.0
     assert attempts[1].confidence == 'unsure'
@@ -274,6 +276,36 @@ def test_people_press_services_topics_and_buttons(make: Callable[..., Cell]) -> 
     cell.verbs.publish(String(data='undo'))
     cell.until(lambda: cell.phase('judge'))
     assert cell.course().attempts[2].undone == ['invalid']
+
+
+def test_the_robot_hears_of_a_stop_before_the_log(make: Callable[..., Cell]) -> None:
+    """While the end of the trial is being written, the empty instruction is there already."""
+    cell = make()
+    cell.machines.solves = lambda: False
+    cell.until(cell.ready)
+    heard: list[str] = []
+    ear = cell.person.create_subscription(String, 'instruction', lambda message: None, LATCHED,
+                                          callback_group=Unattended())
+    conductor = cell.trials.session.conductor
+    append = conductor._append
+
+    def listen(word: str) -> bool:
+        with ear.handle:
+            found = ear.handle.take_message(String, False)
+        heard.extend([found[0].data] if found else [])
+        return heard[-1:] == [word]
+
+    def slow(kind: str, data: Any) -> None:
+        end = time.monotonic() + 5.0
+        while kind == 'ended' and not listen('') and time.monotonic() < end:
+            pass
+        append(kind, data)
+
+    conductor._append = slow
+    assert cell.ask('start').success
+    cell.until(lambda: cell.machines.chunks > 1 and listen('go'))
+    assert cell.ask('stop').success
+    assert heard[-2:] == ['go', '']
 
 
 def test_the_emergency_stop_ends_a_trial(make: Callable[..., Cell]) -> None:

@@ -133,6 +133,20 @@ def test_whole_bags_that_nobody_reported_are_found(study: Path) -> None:
     assert not list(unreported(trials, study))
 
 
+def test_a_mended_first_bag_enters_the_log_beside_the_second(study: Path) -> None:
+    """The recorder was killed, its successor reported a second bag, people mended the first."""
+    attempt = run()
+    attempt.apply('measured', {'values': placed(entry(uri='bags/3-2'), [attempt])})
+    assert not list(unreported([attempt], study))
+    (study / 'bags' / '3' / 'metadata.yaml').write_text(
+        'rosbag2_bagfile_information: {message_count: 5, topics_with_message_count: []}')
+    found, = unreported([attempt], study)
+    assert found['uri'] == 'bags/3'
+    attempt.apply('measured', {'values': placed(found, [attempt])})
+    assert attempt.values['further_bags'][0]['uri'] == 'bags/3'
+    assert not list(unreported([attempt], study))
+
+
 def test_a_bag_that_is_cut_off_is_not_read(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have gigabytes, and is looked at again and again while a node ends."""
     def refuse(path: Path, study: Path) -> str:

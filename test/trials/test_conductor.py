@@ -277,6 +277,30 @@ def test_nobody_who_has_seen_the_arms_judges_again(design: Design) -> None:
     assert not reply.done and 'relabel' in reply.text
 
 
+def test_after_an_early_opening_what_was_judged_before_stays(study: Study) -> None:
+    """The study goes on, and what is judged from then on can be undone as ever."""
+    study.trial()
+    study.trial('failure')
+    study.events.append(('unblinded', {'who': 'ann', 'ended': False}))
+    study.conductor = study.make()
+    study.conductor.resume(study.events)
+    assert study.conductor.course.undoable is not None
+    reply = study.conductor.take(Verb('undo', 'web'), 1.0)
+    assert not reply.done and 'relabel' in reply.text
+    study.trial('failure')
+    assert study.press('undo') and study.press('success')
+
+
+def test_codes_of_a_rehearsal_mean_no_trial_of_the_study(design: Design, study: Study) -> None:
+    """A late press on what was rehearsed takes back no verdict that counts."""
+    rehearsal = Conductor(design, SealedSchedule(design, bytes(32)), lambda kind, data: None,
+                          lambda attempts: False, prefix='R')
+    rehearsal.begin()
+    study.trial()
+    assert rehearsal.current.code == 'R1'
+    assert not study.press('undo', code='R1') and study.press('undo', code='1')
+
+
 def test_a_button_that_hangs_fills_no_disk(study: Study) -> None:
     """Refusals and incidents are logged up to a number; refusals are counted beyond."""
     study.press('start')
@@ -293,6 +317,9 @@ def test_a_button_that_hangs_fills_no_disk(study: Study) -> None:
 def test_an_endless_study_is_ended_by_people(design: Design) -> None:
     """Between two trials, whenever they want; the log says that the rule had no answer."""
     endless = Study(replace(design, stopping=Stopping('anytime', 0)))
+    reply = endless.conductor.take(Verb('finish', 'web'), 1.0)
+    assert not reply.done and 'another day' in reply.text  # no undo would take it back
+    assert not endless.conductor.may_finish
     endless.trial()
     assert endless.press('start') and not endless.press('finish')
     assert endless.press('stop') and endless.press('failure') and endless.press('finish')

@@ -94,8 +94,9 @@ def test_unknown_events_say_nothing_and_strange_codes_are_refused() -> None:
 
 
 def test_it_is_remembered_who_has_seen_the_arms() -> None:
-    """Opened after the end; before it the study goes on, and the report names the deviation."""
+    """The last trial with a verdict is named: it cannot be taken back; later ones can."""
     whole: list[tuple[str, Any]] = [ISSUED, STARTED, ENDED, JUDGED, (
         'finished', {'reason': 'all'})]
-    assert Course.of([*whole, ('unblinded', {'who': 'ann', 'ended': True})]).opened
-    assert not Course.of([ISSUED, STARTED, ENDED, ('unblinded', {'who': 'ann'})]).opened
+    assert Course.of([*whole, ('unblinded', {'who': 'ann', 'ended': True})]).opened == '1'
+    assert Course.of([ISSUED, STARTED, ENDED, JUDGED, NEXT, ('unblinded', {})]).opened == '1'
+    assert Course.of([ISSUED, STARTED, ENDED, ('unblinded', {'who': 'ann'})]).opened == ''

@@ -61,3 +61,18 @@ def test_it_waits_while_something_is_missing(design: Design) -> None:
     assert operator.answer(state) is None
     assert operator.answer({**state, 'waiting': ''}) == Verb('start', 'simulated operator',
                                                             code='1')
+
+
+def test_a_slip_is_mended_with_what_was_seen(design: Design) -> None:
+    """When the wrong verdict has been taken back the scene may be that of the next trial."""
+    operator = SimulatedOperator(slips=1.0)
+    judge = {'phase': 'judge', 'code': '1', 'undo': '', 'rubric': [], 'suggestion': None,
+             'failure_reasons': ['wrong_object'], 'invalid_reasons': ['reset_failed']}
+    operator.look(json.dumps({'success': False, 'moved_object': 'red', 'target': 'blue'}))
+    assert operator.answer(judge) == Verb('success', 'simulated operator', code='1',
+                                          confidence='sure')
+    operator.look(json.dumps({'success': True, 'moved_object': None, 'target': 'green'}))
+    undone = operator.answer({**judge, 'phase': 'arrange', 'code': '2', 'undo': '1'})
+    assert undone == Verb('undo', 'simulated operator', code='1')
+    again = operator.answer(judge)
+    assert again is not None and (again.name, again.reason) == ('failure', 'wrong_object')

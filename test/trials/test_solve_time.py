@@ -45,11 +45,17 @@ def test_time_saved_is_a_share_of_the_timeout() -> None:
 
 
 def test_nonsense_is_refused() -> None:
-    """Unequal lengths, negative times and no timeout raise; late solves are failures."""
+    """Unequal lengths, negative times and no timeout raise."""
     with pytest.raises(ValueError, match='pairs'):
         time_saved([1.0], [1.0, 2.0], 30.0)
     with pytest.raises(ValueError, match='positive'):
         capped([-1.0], 30.0)
     with pytest.raises(ValueError, match='positive'):
         capped([1.0], 0.0)
-    assert solved_by([31.0], 30.0).share == ()
+
+
+def test_a_success_that_was_ended_by_the_timeout_is_one() -> None:
+    """A trial ends some ms after its timeout; the curve still ends at the share of successes."""
+    found = solved_by([12.0, 30.02, NAN], 30.0)
+    assert found.seconds == (12.0, 30.0)
+    assert found.share == pytest.approx((1 / 3, 2 / 3))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a blinded study on the robot: schedule, people's verdicts, log, console."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 import json
 from pathlib import Path
 import sys
@@ -42,6 +42,7 @@ from vla_drop_ros.trials.vital_signs import GATE, POLICY
 
 REHEARSAL = 1_000_000  # round that no study reaches; its tokens are as good as any
 TICK = 0.05  # [s]
+WORDLESS = ('joy', 'service', 'topic')  # sources that do not say who pressed: it is the operator
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class TrialNode(Node):
 
         def rehearsal() -> Conductor:
             practice = Conductor(self.design, schedule, lambda kind, data: None,
-                                 lambda attempts: False, REHEARSAL)
+                                 lambda attempts: False, REHEARSAL, prefix='R')
             practice.begin()
             return practice
 
@@ -170,6 +171,8 @@ class TrialNode(Node):
 
     def press(self, verb: Verb) -> Reply:
         """Do what somebody wants; in the thread of the executor only."""
+        if verb.source in WORDLESS and not verb.who:
+            verb = replace(verb, who=self.parameters.operator)
         if verb.name == 'stop':
             self._errands.do([SendInstruction('')])  # first: the disk may take its time
         reply = self.session.press(verb)

@@ -49,17 +49,20 @@ class NextStudy:
 
 def next_studies(verdicts: Sequence[Verdict], rows: Sequence[TrialRow], design: Design,
                  say: Callable[[str], None]) -> tuple[NextStudy, ...]:
-    """Return studies for the last checkpoint that was judged; none without a complete round."""
+    """Return studies for the last checkpoint that was judged, at the error at which it was.
+
+    None without a complete round.
+    """
     if not verdicts or not verdicts[-1].counts.pairs:
         return ()
     counts, cycle = verdicts[-1].counts, cycle_of(rows, design)
     observed = observed_truth(counts)
-    equal = Truth(0.0, observed.discordance)
+    equal, alpha = Truth(0.0, observed.discordance), verdicts[-1].terms.alpha
     found = []
     for margin in sorted({min(0.95, round(design.margin + more, 6)) for more in MARGINS}):
         for truth, words in ((observed, 'as observed'), (equal, 'the checkpoints are equal')):
             if words == 'as observed' or truth != observed:
-                found.append(_one(margin, truth, words, cycle, design, say))
+                found.append(_one(margin, alpha, truth, words, cycle, design, say))
     return tuple(found)
 
 
@@ -76,12 +79,12 @@ def cycle_of(rows: Sequence[TrialRow], design: Design) -> tuple[float, float]:
     return float(np.mean(seconds)) if seconds else design.timeout, design.rest
 
 
-def _one(margin: float, truth: Truth, words: str, cycle: tuple[float, float], design: Design,
-         say: Callable[[str], None]) -> NextStudy:
-    one_look = fixed_pairs(margin, design.alpha, truth)
+def _one(margin: float, alpha: float, truth: Truth, words: str, cycle: tuple[float, float],
+         design: Design, say: Callable[[str], None]) -> NextStudy:
+    one_look = fixed_pairs(margin, alpha, truth)
     plan = None
     if 0 < one_look <= MOST_PLANNED:
-        plan = sequential_pairs(margin, design.alpha, truth, POWER,
+        plan = sequential_pairs(margin, alpha, truth, POWER,
                                 conditions=len(design.conditions), report=say)
     horizon = plan.horizon if plan else 0
     return NextStudy(margin, truth.difference, truth.discordance, words, one_look, horizon,

@@ -70,17 +70,21 @@ def check_file(entry: Mapping[str, Any], study: Path) -> None:
 
 
 def unreported(attempts: Sequence[Attempt], study: Path) -> Iterator[dict[str, Any]]:
-    """Yield entries of whole bags of trials that have none in the log; reads the whole files.
+    """Yield entries of whole bags of trials that are not in the log; reads the whole files.
 
-    A trial node that was killed has not heard what the recorder said after it. What the recorder
-    missed is not known then, and the entries say so.
+    A trial node that was killed has not heard what the recorder said after it, and a bag that was
+    cut off may have been mended since. What the recorder missed is not known then, and the entries
+    say so.
     """
     for one in attempts:
-        if one.started != one.started or one.values.get('bag'):
+        if one.started != one.started:
             continue
+        logged = {bag.get('uri') for bag in (one.values.get('bag'),
+                                             *one.values.get('further_bags', ()))
+                  if isinstance(bag, Mapping)}
         name = re.compile(rf'{re.escape(one.code)}(-\d{{1,4}})?')
         for folder in sorted((study / 'bags').glob(f'{one.code}*')):
-            if name.fullmatch(folder.name):
+            if name.fullmatch(folder.name) and f'bags/{folder.name}' not in logged:
                 try:
                     counts = _counts(folder)  # first: of a bag that is cut off nothing is hashed
                     yield {'code': one.code, 'uri': f'bags/{folder.name}',

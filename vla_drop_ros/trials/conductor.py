@@ -77,7 +77,8 @@ class Conductor:
     """
 
     def __init__(self, design: Design, schedule: SealedSchedule, append: Append,
-                 rule: MayStop, first_round: int = 0, end_round: int = 0) -> None:
+                 rule: MayStop, first_round: int = 0, end_round: int = 0,
+                 prefix: str = '') -> None:
         """Take a locked design; ``begin`` or ``resume`` comes next.
 
         Args:
@@ -87,6 +88,7 @@ class Conductor:
             rule: whether the study may stop, given the attempts of complete rounds.
             first_round: where to begin; another robot runs the rounds before.
             end_round: the round before which to end; 0: at the horizon. Another robot goes on.
+            prefix: of the codes: a late press on a rehearsal's trial means none of the study.
 
         """
         self.course = Course()
@@ -95,6 +97,7 @@ class Conductor:
         self._schedule = schedule
         self._append = append
         self._rule = rule
+        self._prefix = prefix
         self._per_round = len(design.conditions) * len(design.arms)
         self._first = first_round * self._per_round
         self._end = (end_round or design.rounds) * self._per_round
@@ -128,8 +131,12 @@ class Conductor:
 
     @property
     def may_finish(self) -> bool:
-        """Say whether people may end the study: by ``anytime`` always, its error holds."""
-        return self.course.may_stop or self._design.stopping.rule == 'anytime'
+        """Say whether people may end the study: by ``anytime`` always, its error holds.
+
+        Not before a trial has counted: there would be no verdict whose undo takes it back.
+        """
+        allowed = self.course.may_stop or self._design.stopping.rule == 'anytime'
+        return allowed and any(one.counts for one in self.attempts)
 
     def begin(self) -> None:
         """Issue the first trial."""
@@ -238,14 +245,16 @@ class Conductor:
         meant = self.course.undoable if verb.name == 'undo' else self.current
         if meant is None:
             return 'there is no verdict to take back before the next start'
-        if verb.name == 'undo' and self.course.opened:
+        if verb.name == 'undo' and self.course.opened == meant.code:
             return 'the arms have been opened: correct it by vla_drop trials relabel'
         if verb.code and verb.code != meant.code:
             return f'this was meant for trial {verb.code[:20]}, which is not the current one'
         if verb.name != 'undo' and self.phase not in allowed:
             return f'{verb.name} is not possible now: the trial is to {_WORDS[self.phase]}'
         if verb.name == 'finish' and not self.may_finish:
-            return 'the stopping rule does not allow to end the study yet'
+            return 'the stopping rule does not allow to end the study yet' if any(
+                one.counts for one in self.attempts) else (
+                'no trial has counted yet: close the node, and the study goes on another day')
         if verb.name in INCIDENTS or verb.name == 'forget':
             return self._wrong_incident(verb)
         return self._wrong_words(verb)
@@ -316,7 +325,7 @@ class Conductor:
     def _issue(self, index: int, attempt: int) -> None:
         slot = self._schedule.slot(index)
         self._tell('issued', {
-            'code': str(len(self.attempts) + 1), 'index': index, 'attempt': attempt,
+            'code': f'{self._prefix}{len(self.attempts) + 1}', 'index': index, 'attempt': attempt,
             'condition': slot.condition, 'token': self._schedule.token(index, attempt)})
 
     def _undo(self, verb: Verb) -> Reply:

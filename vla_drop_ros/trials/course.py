@@ -39,7 +39,7 @@ class Course:
         self.attempts: list[Attempt] = []
         self.may_stop = False
         self.finished = ''
-        self.opened = False
+        self.opened = ''
         self._look = '', False  # trial after which it was looked, and what was allowed before
 
     @classmethod
@@ -95,6 +95,6 @@ class Course:
                 self._look = self.current.code, self.may_stop
             self.may_stop = bool(data['may_stop'])
         elif kind == 'unblinded':
-            self.opened = self.phase is Phase.FINISHED
+            self.opened = next((one.code for one in reversed(self.attempts) if one.judged), '')
         elif kind == 'finished':
             self.phase, self.finished = Phase.FINISHED, str(data['reason'])

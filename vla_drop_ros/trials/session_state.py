@@ -29,6 +29,8 @@ def state_of(session: StudySession, design: Design, now: float) -> dict[str, Any
     course, current = conductor.course, conductor.current
     counted = [one for one in course.attempts if one.counts]
     undoable, pairs = course.undoable, pairs_done(counted, len(design.arms))
+    if undoable is not None and undoable.code == course.opened:
+        undoable = None  # whoever has seen the arms does not judge it again
     condition = conductor.condition
     running = course.phase is Phase.RUNNING
     return {

@@ -36,7 +36,7 @@ class SimulatedOperator:
         self._slips, self._spoiled, self._stops_early = slips, spoiled, stops_early
         self._aside = np.random.default_rng([seed, 1])  # remarks change no slip
         self._remarks, self._remarked = remarks, ''
-        self._slipped = ''
+        self._slipped: Verb | None = None  # what was right when the wrong verdict was pressed
         self._scene: Mapping[str, Any] = {}
 
     def look(self, scene: str) -> None:
@@ -51,8 +51,9 @@ class SimulatedOperator:
         phase, code = state['phase'], str(state['code'])
         if phase == 'judge':
             return self._judge(state, code)
-        if self._slipped and phase != 'running' and state['undo'] == self._slipped:
-            return Verb('undo', SOURCE, code=self._slipped)
+        slip = self._slipped
+        if slip is not None and phase != 'running' and state['undo'] == slip.code:
+            return Verb('undo', SOURCE, code=slip.code)
         if phase == 'finished':
             wanted = state['guesses_wanted']
             return Verb('guess', SOURCE, code=wanted[0],
@@ -73,12 +74,11 @@ class SimulatedOperator:
         return replace(verb, confidence='unsure' if unsure else 'sure')
 
     def _say(self, state: Mapping[str, Any], code: str) -> Verb:
-        if self._slipped == code:
-            self._slipped = ''
-            return self._verdict(state, code)
+        if self._slipped is not None and self._slipped.code == code:
+            true, self._slipped = self._slipped, None
+            return true  # the scene may be the next trial's by now
         if self._rng.random() < self._slips:
-            self._slipped = code
-            true = self._verdict(state, code)
+            self._slipped = true = self._verdict(state, code)
             return Verb('failure' if true.name == 'success' else 'success', SOURCE, code=code)
         reasons = state['invalid_reasons']
         if self._rng.random() < self._spoiled:

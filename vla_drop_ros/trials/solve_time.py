@@ -42,13 +42,16 @@ def capped(seconds: npt.ArrayLike, timeout: float) -> Array:
 def solved_by(seconds: npt.ArrayLike, timeout: float) -> SolvedBy:
     """Return the staircase of one arm.
 
+    It ends at the share of successes: a trial that was ended by its timeout, some ms after it, and
+    judged a success rises at the timeout.
+
     Args:
         seconds: time to success of every trial, [s]; nan: failed. Shape (trials,).
         timeout: longest trial, [s].
 
     """
     found = np.asarray(seconds, float).ravel()
-    solved = np.sort(found[found <= timeout])
+    solved = np.sort(np.minimum(found[~np.isnan(found)], timeout))
     rises, counts = np.unique(solved, return_counts=True)
     share = np.cumsum(counts) / max(1, found.size)
     mean = float(capped(found, timeout).mean()) if found.size else float('nan')
