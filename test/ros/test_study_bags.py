@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nobody on the graph can give a trial another bag, and people hear when nobody records."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 import json
 from pathlib import Path
@@ -30,9 +30,13 @@ class Session:
         self.attempts = [Attempt('1', 0, 0, 'a', 'token', started=1.0, ended=2.0)]
         self.signs, self.unrecorded = VitalSigns(), ''
 
-    def measure(self, code: str, values: dict[str, Any]) -> None:
+        self.full, self.held_up = False, list[Callable[[], dict[str, Any]]]()
+
+    def measure(self, code: str, values: Callable[[], dict[str, Any]]) -> None:
         assert code == '1'
-        self.attempts[0].apply('measured', {'values': values})
+        self.held_up.append(values)
+        while self.held_up and not self.full:
+            self.attempts[0].apply('measured', {'values': self.held_up.pop(0)()})
 
 
 class Graph:
@@ -103,6 +107,21 @@ def test_a_bag_is_logged_once_and_not_replaced(graph: Graph) -> None:
     graph.reports.publish(report('bags/1-2'))
     graph.until(lambda: 'further_bags' in values)
     assert values['bag']['uri'] == 'bags/1' and len(graph.refused) == 8
+    assert [one['uri'] for one in values['further_bags']] == ['bags/1-2']
+
+
+def test_two_bags_that_a_full_disk_held_up_stand_beside_each_other(graph: Graph) -> None:
+    """What the second adds is decided when it is written, and the first is there."""
+    session = graph.session
+    session.full = True
+    for uri in ('bags/1', 'bags/1-2'):
+        before = len(session.held_up)
+        graph.reports.publish(report(uri))
+        graph.until(lambda before=before: len(session.held_up) > before)
+    session.full = False
+    session.measure('1', dict)
+    values = session.attempts[0].values
+    assert values['bag']['uri'] == 'bags/1' and graph.refused == []
     assert [one['uri'] for one in values['further_bags']] == ['bags/1-2']
 
 

@@ -4,7 +4,7 @@
 from collections.abc import Callable
 
 from vla_drop_ros.errors import TrialError
-from vla_drop_ros.trials.backlog import Backlog
+from vla_drop_ros.trials.backlog import Backlog, MOST
 
 
 class Disk:
@@ -37,8 +37,8 @@ def test_held_up_words_keep_their_order() -> None:
     due = [log.due]
     log.steady = 12.0
     assert [*due, log.due] == [False, True]
-    log.work()
-    log.work()
+    assert log.work() and disk.words == 'ab'  # one at a time
+    assert log.work() and not log.work()
     assert disk.words == 'abc'
 
 
@@ -55,5 +55,19 @@ def test_a_disk_that_stays_full_is_not_asked_all_the_time() -> None:
     assert disk.words == '' and len(told) == 3
     assert not log.attempt(disk.write('y'))
     disk.full = False
-    log.work()
+    while log.work():
+        pass
     assert disk.words == 'xxx' and log.attempt(disk.write('y')) and disk.words == 'xxxy'
+
+
+def test_who_says_the_same_all_day_fills_no_memory() -> None:
+    """Of what waits there is a most, and the first are kept."""
+    disk, told = Disk(), 0
+    disk.full = True
+    log = Backlog(2.0, lambda why: None)
+    for told in range(MOST + 10):
+        log.keep(disk.write(f'{told} '))
+    disk.full = False
+    while log.work():
+        pass
+    assert disk.words.split() == [str(number) for number in range(MOST)]

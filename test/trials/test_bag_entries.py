@@ -4,6 +4,7 @@
 from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,21 @@ def test_a_mended_first_bag_enters_the_log_beside_the_second(study: Path) -> Non
     attempt.apply('measured', {'values': placed(found, [attempt])})
     assert attempt.values['further_bags'][0]['uri'] == 'bags/3'
     assert not list(unreported([attempt], study))
+
+
+@pytest.mark.parametrize('metadata', [
+    'rosbag2_bagfile_information: {message_count: .inf, topics_with_message_count: []}',
+    '[' * 5000, '\0', 'rosbag2_bagfile_information: 3', None])
+def test_metadata_that_is_none_is_passed_over(study: Path, metadata: str | None) -> None:
+    """Whatever lies there, also what is no file: other bags are found all the same."""
+    path = study / 'bags' / '3' / 'metadata.yaml'
+    if metadata is None:
+        os.mkfifo(path)
+    else:
+        path.write_text(metadata)
+    (study / 'bags' / '3-2' / 'metadata.yaml').write_text(
+        'rosbag2_bagfile_information: {message_count: 5, topics_with_message_count: []}')
+    assert [one['uri'] for one in unreported([run()], study)] == ['bags/3-2']
 
 
 def test_a_bag_that_is_cut_off_is_not_read(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

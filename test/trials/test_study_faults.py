@@ -74,7 +74,7 @@ def test_a_disk_that_is_full_for_a_moment_loses_nothing(cell: Any, when: str) ->
     assert cell.press('success').done
     if when in ('bag', 'the end'):
         full_for('measured')
-    cell.session.measure(code, {'bag': {'uri': 'bags/1'}})
+    cell.session.measure(code, lambda: {'bag': {'uri': 'bags/1'}})
     cell.session.conductor._append = append
     if when == 'the end':
         cell.session.close()
@@ -165,9 +165,11 @@ def test_a_policy_that_dies_just_before_the_timeout_has_not_failed(cell: Any) ->
     assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == ['policy_lost']
 
 
-@pytest.mark.parametrize('after', [0.0, 1.0, 27.0, 29.4])
-def test_a_camera_that_dies_costs_no_arm_a_trial(cell: Any, after: float) -> None:
-    """Before the first chunk, in the middle or just before the timeout: the robot was at fault."""
+@pytest.mark.parametrize(('after', 'reason'), [
+    (0.0, 'robot_fault'), (1.0, 'robot_fault'), (27.0, 'robot_fault'), (28.5, 'robot_fault'),
+    (29.9, 'timeout')])
+def test_a_camera_that_dies_costs_no_arm_a_trial(cell: Any, after: float, reason: str) -> None:
+    """Before the first chunk, in the middle, before the timeout; not in its last instant."""
     cell.begin()
     while cell.phase() is Phase.RUNNING:
         dead = cell.now - cell.session.conductor.current.started >= after
@@ -176,9 +178,24 @@ def test_a_camera_that_dies_costs_no_arm_a_trial(cell: Any, after: float) -> Non
             cell.session.chunk(cell.now)
         cell.run(0.1)
     [ended] = [data for kind, data in cell.events if kind == 'ended']
-    assert ended['reason'] == 'robot_fault'
+    assert ended['reason'] == reason
     assert cell.session.conductor.current.duration <= cell.design.timeout + 0.2
-    assert state_of(cell.session, cell.design, cell.now)['suggestion']['verb'] == 'invalid'
+    suggested = state_of(cell.session, cell.design, cell.now)['suggestion']['verb']
+    assert suggested == ('failure' if reason == 'timeout' else 'invalid')
+
+
+def test_one_late_frame_at_the_timeout_excuses_nobody(cell: Any) -> None:
+    """A policy that answers every half second was not silent: its time is up."""
+    cell.begin()
+    step = 0
+    while cell.phase() is Phase.RUNNING:
+        step += 1
+        left = cell.session.conductor.current.started + cell.design.timeout - cell.now
+        cell.session.signs.beat(blind=left < 0.25)
+        if step % 5 == 0:
+            cell.session.chunk(cell.now)
+        cell.run(0.1)
+    assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == ['timeout']
 
 
 def test_a_late_frame_is_no_excuse_for_a_policy_that_hangs(cell: Any) -> None:
@@ -234,6 +251,74 @@ def test_while_the_roll_is_called_nothing_ends_the_trial_otherwise(cell: Any) ->
     cell.run(0.2)
     [ended] = [data for kind, data in cell.events if kind == 'ended']
     assert (ended['reason'], ended['stamp']) == ('timeout', pytest.approx(up, abs=0.2))
+
+
+def until_time_is_up(cell: Any, *others: str) -> None:
+    """Run a trial until its time is up; gate and others live."""
+    cell.begin()
+    while cell.now < cell.session.conductor.current.started + cell.design.timeout:
+        for name in ('command_gate', *others):
+            cell.session.signs.hear(name)
+        cell.session.chunk(cell.now)
+        cell.run(0.1)
+    cell.run(0.1)
+    assert cell.sent[-1] == SendInstruction('') and cell.kinds('ended') == []
+
+
+def test_a_recorder_that_hangs_holds_no_end_up(cell: Any) -> None:
+    """It gives signs of life too, and nobody waits for them."""
+    until_time_is_up(cell, 'bag_recorder')
+    cell.session.signs.hear('command_gate')
+    cell.run(0.2)
+    assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == ['timeout']
+
+
+def test_a_stop_at_the_last_moment_changes_no_end(cell: Any) -> None:
+    """All have given a sign, the next tick has not come: the reason and the time stay."""
+    until_time_is_up(cell)
+    cell.session.signs.hear('command_gate')
+    assert cell.press('stop').done
+    [ended] = [data for kind, data in cell.events if kind == 'ended']
+    assert (ended['reason'], ended['stamp']) == ('timeout', pytest.approx(cell.now, abs=0.3))
+
+
+def test_a_session_that_ends_before_all_have_answered_blames_nobody(cell: Any) -> None:
+    """The gate may have died before the timeout, and its end may end this node."""
+    until_time_is_up(cell)
+    cell.session.close()
+    assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == ['crash']
+
+
+def test_a_policy_that_is_started_anew_at_the_timeout_is_lost(cell: Any) -> None:
+    """It beats again, and answers to nobody."""
+    until_time_is_up(cell, 'policy_node')
+    cell.session.signs.hear('command_gate')
+    cell.session.policy('sealed:none')
+    cell.run(0.2)
+    assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == ['policy_lost']
+
+
+def test_what_is_held_up_holds_no_end_up(cell: Any) -> None:
+    """Measures do not fit on the disk, the end of the next trial does."""
+    cell.begin()
+    append = cell.append
+
+    def refuse(kind: str, data: Any) -> None:
+        if kind == 'measured':
+            raise TrialError('disk full')
+        append(kind, data)
+
+    cell.session.conductor._append = refuse
+    cell.press('stop')
+    cell.run(0.3)
+    assert cell.press('success').done
+    cell.run(0.5)
+    assert cell.press('start').done
+    for _ in range(320):
+        cell.session.chunk(cell.now)
+        cell.run(0.1)
+    assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == [
+        'stopped', 'timeout']
 
 
 def test_a_robot_whose_clock_stands_after_the_timeout_does_not_hold_the_end_up(cell: Any) -> None:

@@ -83,7 +83,7 @@ def test_a_bag_that_comes_during_rehearsal_is_kept(cell: Any) -> None:
     cell.begin()
     assert cell.press('stop').done and cell.press('success').done
     assert cell.press('rehearse', value=True).done
-    cell.session.measure('1', {'bag': {'uri': 'bags/1'}})
+    cell.session.measure('1', lambda: {'bag': {'uri': 'bags/1'}})
     assert Course.of(cell.events).attempts[0].values['bag'] == {'uri': 'bags/1'}
 
 

@@ -221,7 +221,7 @@ class CommandGateNode(ManagedNode):
                                    if name.startswith(TELL_NO_POLICY)}
         else:
             times = latency_values('capture to command', gate.capture_to_command.summary())
-        stops = self.count_publishers('estop')
+        stops = self.count_publishers(self.resolve_topic_name('estop'))
         values = {'mode': decision.mode.value, 'dry_run': self._dry_run, 'estop publishers': stops,
                   'robot': self._contract.robot, **times, **counters}
         level, summary = LEVELS[decision.mode], self._published_state

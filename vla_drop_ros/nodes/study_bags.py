@@ -2,6 +2,7 @@
 """The bags of a study as the trial node hears of them: each is read before it is logged."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 import queue
 import threading
@@ -66,15 +67,10 @@ class StudyBags:
         """Log what was read since, and tell people when trials are not recorded."""
         while not self._read.empty():
             entry, problem = self._read.get()
-            try:
-                if problem:
-                    raise TrialError(problem)
-                values = placed(entry, self._session.attempts)
-            except TrialError as error:
-                self._refuse(str(error))
-                continue
-            if values:
-                self._session.measure(entry['code'], values)
+            if problem:
+                self._refuse(problem)
+            elif self._placed(entry):
+                self._session.measure(entry['code'], partial(self._placed, entry))
         gone = self._session.signs.silent(RECORDER)
         self._session.unrecorded = GONE if gone else self._told
 
@@ -92,6 +88,14 @@ class StudyBags:
                 self._read.put((found, ''))
             self.work()
             time.sleep(0.05)  # for a file that another process writes
+
+    def _placed(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Return what an entry adds to the log; asked again when it is written, after others."""
+        try:
+            return placed(entry, self._session.attempts)
+        except TrialError as error:
+            self._refuse(str(error))
+            return {}
 
     def _check(self, before: tuple[Attempt, ...]) -> None:
         for found in unreported(before, self._folder):

@@ -109,7 +109,7 @@ class StudyDesk:
                 found['match'] = round(match_of(picture, reference), 4)
             except ValueError as error:
                 self._session.problem = f'the reference picture: {error}'
-        self._session.measure(code, {'picture': found})
+        self._session.measure(code, lambda: {'picture': found})
 
     def state(self) -> Mapping[str, Any]:
         """Return what people are shown."""

@@ -161,6 +161,7 @@ class TrialNode(Node):
         self.session.close()
         self._load.close()
         self._bags.close()
+        self.session.write_held_up()
         try:
             self._log.append('session_end', {
                 'hostile': self._desk.hostile_requests,

@@ -163,7 +163,7 @@ class CartesianSafety:
         """Return how much of a turn keeps the lead, 0..1; what is violated may not grow.
 
         The angle to a fixed orientation is convex along a turn, below half a turn: its chord is
-        above it.
+        above it. Beyond it nothing turns.
         """
         before = float(np.linalg.norm(rotation.between(measured, start)))
         limit = max(self._lead_angle, before)
@@ -172,7 +172,10 @@ class CartesianSafety:
         if after <= limit + TOLERANCE:
             return 1.0
         causes.append('lead')
-        return (limit - before) / (after - before)
+        share = (limit - before) / (after - before)
+        end = rotation.multiply(rotation.from_vector(share * turn), start)
+        kept = np.linalg.norm(rotation.between(measured, end)) <= limit + TOLERANCE
+        return share if kept else 0.0
 
 
 class JointSafety:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from vla_drop_ros.errors import TrialError
 
+MOST = 1000  # that wait; a detector may say the same all day long
 Write = Callable[[], object]
 
 
@@ -45,11 +46,13 @@ class Backlog:
         return True
 
     def keep(self, write: Write) -> None:
-        """Write now, or when there is room again."""
-        if self._held_up or not self.attempt(write):
+        """Write now, or when there is room again; of what waits already at most ``MOST``."""
+        if (self._held_up or not self.attempt(write)) and len(self._held_up) < MOST:
             self._held_up.append(write)
 
-    def work(self) -> None:
-        """Write what was held up, as far as there is room."""
-        while self._held_up and self.attempt(self._held_up[0]):
+    def work(self) -> bool:
+        """Write the first of what was held up; return whether it could be done."""
+        done = bool(self._held_up) and self.attempt(self._held_up[0])
+        if done:
             self._held_up.popleft()
+        return done

@@ -86,17 +86,21 @@ def unreported(attempts: Sequence[Attempt], study: Path) -> Iterator[dict[str, A
         for folder in sorted((study / 'bags').glob(f'{one.code}*')):
             if name.fullmatch(folder.name) and f'bags/{folder.name}' not in logged:
                 try:
-                    counts = _counts(folder)  # first: of a bag that is cut off nothing is hashed
+                    counts = _counts(folder, study)  # first: what is cut off is not hashed
                     yield {'code': one.code, 'uri': f'bags/{folder.name}',
                            'sha256': _digest(folder / f'{folder.name}.mcap', study),
                            **counts, 'problem': UNREPORTED}
-                except (TrialError, OSError, yaml.YAMLError, LookupError, TypeError, ValueError):
+                except (TrialError, OSError, yaml.YAMLError, LookupError, TypeError, ValueError,
+                        OverflowError, RecursionError):
                     continue  # cut off: `vla_drop trials mend` ends it
 
 
-def _counts(bag: Path) -> dict[str, Any]:
+def _counts(bag: Path, study: Path) -> dict[str, Any]:
     """Return how many messages the metadata of a bag count, in all and by topic."""
-    data = yaml.safe_load((bag / 'metadata.yaml').read_text(encoding='utf-8'))
+    path = bag / 'metadata.yaml'
+    if not path.is_file() or not path.resolve().is_relative_to(study.resolve()):
+        raise TrialError(f'{bag.name!r} has no metadata')
+    data = yaml.safe_load(path.read_text(encoding='utf-8'))
     told = data['rosbag2_bagfile_information']
     return {'messages': int(told['message_count']), 'topics': {
         str(one['topic_metadata']['name']): {'messages': int(one['message_count'])}

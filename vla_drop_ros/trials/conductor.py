@@ -165,7 +165,8 @@ class Conductor:
                 gone on from with the next verb.
 
         """
-        if self.phase is Phase.ARRANGE and self.current.judged and verb.name != 'undo':
+        resumes = verb.name not in ('undo', 'detect')
+        if self.phase is Phase.ARRANGE and self.current.judged and resumes:
             # The disk was full after the verdict. The policy has not got the next token yet.
             self._go_on()
             return Reply(False, 'the next trial could not be issued before; now it is, arrange it')
@@ -246,7 +247,8 @@ class Conductor:
         if meant is None:
             return 'there is no verdict to take back before the next start'
         if verb.name == 'undo' and self.course.opened == meant.code:
-            return 'the arms have been opened: correct it by vla_drop trials relabel'
+            return ('the arms have been opened: correct it by vla_drop trials relabel, or note it '
+                    'by vla_drop trials amend')
         if verb.code and verb.code != meant.code:
             return f'this was meant for trial {verb.code[:20]}, which is not the current one'
         if verb.name != 'undo' and self.phase not in allowed:

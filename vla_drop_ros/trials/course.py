@@ -29,7 +29,7 @@ class Course:
         attempts: every attempt so far, the current one last.
         may_stop: whether the stopping rule allowed to end at the last complete round.
         finished: why the study ended; '' while it goes on.
-        opened: whether somebody has seen the arms since it ended.
+        opened: last trial with a verdict when the arms were opened, which stays; '' before.
 
     """
 

@@ -15,17 +15,15 @@ from typing import Any, Protocol
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.attempts import Attempt
 from vla_drop_ros.trials.backlog import Backlog
-from vla_drop_ros.trials.clock_jump import ClockJump
 from vla_drop_ros.trials.commands import Command, SendInstruction
 from vla_drop_ros.trials.conductor import Conductor, Reply, Verb
 from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.design import Design
 from vla_drop_ros.trials.preparation import Preparation, Waits, Wanted
 from vla_drop_ros.trials.trial_measures import TrialMeasures
-from vla_drop_ros.trials.vital_signs import GATE, POLICY, VitalSigns
+from vla_drop_ros.trials.trial_watch import TrialWatch
 
 SIMULATOR = 'simulator'  # the detector that says all the time how things are
-STANDING = 1.0  # [s] after which a clock that does not move stands
 OPERATION = ('rehearse', 'reset')  # verbs that are about the machines, not about a trial
 
 
@@ -70,7 +68,6 @@ class StudySession:
         self.problem = self.waiting = self.unrecorded = ''
         self.rehearsing = False
         self.measures = TrialMeasures()
-        self.signs = VitalSigns()
         self._design = design
         self._real, self._rehearsal = conductor, rehearsal
         self._conductor = conductor
@@ -78,8 +75,8 @@ class StudySession:
         self._machines = Preparation(design, self._wanted, self._tell, resets, scenes,
                                      self._waits)
         self._out: list[Command] = [SendInstruction('')]  # who was here before may have crashed
-        self._now = self._moved = self._heard = self._steady = float('-inf')
-        self._clock, self._jumped = ClockJump(), 0.0
+        self._watch = TrialWatch(self._machines, self._waits, design.timeout)
+        self.signs = self._watch.signs
         self._log = Backlog(self._waits.again, self._tell)
         self._absent: Sequence[str] = ('the rest of the graph',)  # until the first look
         self._ended: tuple[str, float] | None = None
@@ -137,10 +134,9 @@ class StudySession:
         runs = self._conductor.phase is Phase.RUNNING and self._ended is None
         if runs and stamp >= current.started:
             if not self.measures.chunks:
-                self.measures.first_chunk = self._now - current.started
+                self.measures.first_chunk = self._watch.now - current.started
             self.measures.chunks += 1
-            self._heard = self._steady
-            self.signs.answered()
+            self._watch.answered()
 
     def age(self, seconds: float) -> None:
         """Take the age of the images behind a command, [s]."""
@@ -174,8 +170,8 @@ class StudySession:
         if verb.name == 'stop':
             self._out.append(SendInstruction(''))  # first: the robot, then the log
             verb = replace(verb, code='')  # a robot that was stopped runs no trial
-            if not self._confirmed():
-                return Reply(True, 'time was up already: gate and policy are asked if they live')
+            if self._ended is not None and self._conductor.phase is Phase.RUNNING:
+                return self._stop_again()
         before, code = self._conductor.phase, self._conductor.current.code
         if before is Phase.JUDGE:
             self._write_measures()
@@ -217,42 +213,50 @@ class StudySession:
             absent: names of the services that are needed and not there.
 
         """
-        self.signs.steady = steady
-        before, self._jumped = self._now, self._clock.read(now, steady)
-        if now != self._now:
-            stood = steady - self._moved
-            self._heard += stood if self._waits.again < stood < math.inf else 0.0
-            self._now, self._moved = now, steady
-        elif steady - self._moved > STANDING:
-            self.signs.forgive(POLICY)  # it beats on the node clock
-        if steady - self._steady > self._waits.again:
-            self._heard = steady  # it was this process that stood still, not the policy
-            self.signs.forgive()
-        self._steady = self._machines.steady = self._log.steady = steady
-        if self._log.due:
-            self._log.work()
+        self._watch.read(now, steady)
+        self._machines.steady = self._log.steady = steady
+        if self._log.due and self._conductor.phase is not Phase.RUNNING:
+            self._log.work()  # one a tick: a slow disk holds no trial up
         self._absent = absent
         if self._conductor.phase is Phase.ARRANGE:
             self._out += self._machines.arrange(absent)
             self.waiting = self._machines.missing(absent)
         elif self._conductor.phase is Phase.RUNNING:
-            self._watch(before)
+            self._look()
         elif self._conductor.phase is Phase.JUDGE and not self._out:  # the robot stops first
             self._write_measures()
         out, self._out = self._out, []
         return out
 
-    def measure(self, code: str, values: Mapping[str, Any]) -> None:
-        """Log what others measured of a trial: its bag, its picture."""
+    def measure(self, code: str, values: Callable[[], Mapping[str, Any]]) -> None:
+        """Log what others measured of a trial: its bag, its picture.
+
+        Args:
+            code: of the trial.
+            values: returns them when they can be written; none: there is nothing new by then.
+
+        """
+        def write() -> None:
+            found = values()
+            if found:
+                self._real.measure(code, found)
+
         if any(one.code == code and math.isfinite(one.started) for one in self._real.attempts):
-            self._log.keep(lambda: self._real.measure(code, values))
+            self._log.keep(write)
 
     def close(self) -> None:
         """End a trial that runs, since nobody watches any more."""
         if self._conductor.phase is Phase.RUNNING:
+            if self._ended is not None and not self._settle():
+                self._ended = 'crash', self._ended[1]  # nobody knows who had died before it
             self._end('crash')
             self._write_end()  # no tick follows
-        self._log.work()
+        self.write_held_up()
+
+    def write_held_up(self) -> None:
+        """Write what a full disk has held up, as far as there is room."""
+        while self._log.work():
+            pass
 
     def _trial(self) -> str:
         current = self._conductor.current
@@ -276,67 +280,52 @@ class StudySession:
 
     def _begin(self) -> None:
         text = str(self.scene.get('instruction') or self._conductor.condition.instruction)
-        arranged = {} if self._over is None else {'arrange': self._steady - self._over}
+        arranged = {} if self._over is None else {'arrange': self._watch.steady - self._over}
         self.measures = TrialMeasures(
             instruction=text, started=self._conductor.current.started,
             prepare={**self._machines.took, **arranged})
         self._ended = self._over = None
-        self.signs.answered()
+        self._watch.begin()
         if self._load is not None:
             self._load.begin()
         self._said = {SIMULATOR: False} if self._said.get(SIMULATOR) is False else {}
-        self._heard = self._moved = self._steady
         self._out.append(SendInstruction(text))
 
-    def _watch(self, before: float) -> None:
-        waits, measures = self._waits, self.measures
-        silent = self._moved - self._heard  # while time stands still no policy can speak
+    def _look(self) -> None:
+        """End the trial that runs when it has to; write it when it is known why it ended."""
+        if self._ended is None:
+            ended = self._watch.end(self._conductor.current.started, self.measures.chunks)
+            if ended is not None:
+                self._end(*ended)
+        elif not self._out and self._settle():  # the robot hears of it first
+            self._end(*self._ended)
+
+    def _settle(self) -> bool:
+        """Say whether it is known why the trial has ended."""
         if self._ended is not None:
-            if not self._out and self._confirmed():  # the robot hears of it first
-                self._end(*self._ended)
-        elif self.estopped:
-            self._end('safety_stop')
-        elif self._jumped:  # the time before is the last that belongs to this trial
-            self._end('robot_fault', max(before, self._conductor.current.started))
-        elif self._robot_is_lost():
-            self._end('robot_fault')
-        elif not self.policy_ready:
-            self._end('policy_lost')  # it was started anew, or somebody set another token
-        elif silent > (waits.silence if measures.chunks else waits.first_chunk):
-            self._end(self._why_silent() or 'policy_fault')
-        elif self._now - self._conductor.current.started >= self._design.timeout:
-            self.signs.call_roll()
-            self._end(self._why_silent() or 'timeout')
+            reason = self._watch.settled(self._ended[0])
+            if not reason:
+                return False
+            self._ended = reason, self._ended[1]
+        return True
 
-    def _robot_is_lost(self) -> bool:
-        return (self._steady - self._moved > self._waits.stall or 'inactive' in self.gate_state
-                or self.signs.silent(GATE))
-
-    def _why_silent(self) -> str:
-        """Return the end of a trial whose policy cannot be blamed, '' where it can."""
-        if self.signs.silent(POLICY):
-            return 'policy_lost'
-        return 'robot_fault' if self.signs.blind else ''
-
-    def _confirmed(self) -> bool:
-        """Say whether the end may be written: who died just before the timeout gives no sign."""
-        reason, stamp = self._ended or ('', 0.0)
-        if reason != 'timeout' or not self.signs.awaited:
-            return True
-        lost = ('robot_fault' if self._robot_is_lost() else
-                'policy_lost' if self.signs.silent(POLICY) else '')
-        if lost:
-            self._ended = lost, stamp
-        return bool(lost)
+    def _stop_again(self) -> Reply:
+        """Stop a trial whose end is not written yet: it keeps its reason and its time."""
+        if not self._settle():
+            return Reply(True, 'time was up already: gate and policy are asked if they live')
+        self._write_end()
+        if self._conductor.phase is Phase.RUNNING:
+            return Reply(False, self.problem)
+        return Reply(True, f'the trial had ended already: {self._conductor.current.end_reason}')
 
     def _take(self, verb: Verb) -> Reply:
         running = self._conductor.phase is Phase.RUNNING
         try:
-            return self._conductor.take(verb, self._now)
+            return self._conductor.take(verb, self._watch.now)
         except TrialError as error:
             self.problem = str(error)
             if verb.name == 'stop' and running:
-                self._ended = self._ended or ('stopped', self._now)
+                self._ended = self._ended or ('stopped', self._watch.now)
             return Reply(False, str(error))
 
     def _end(self, reason: str, stamp: float | None = None) -> None:
@@ -344,7 +333,7 @@ class StudySession:
         if self._conductor.phase is not Phase.RUNNING:
             return
         if self._ended is None:
-            self._ended = reason, self._now if stamp is None else stamp
+            self._ended = reason, self._watch.now if stamp is None else stamp
             self._out.append(SendInstruction(''))
         elif self._log.due:
             self._write_end()
@@ -361,7 +350,7 @@ class StudySession:
             return
         self._measured.add(key)
         if self._over is None:
-            self._over = self._steady
+            self._over = self._watch.steady
             self.measures.host = self._load.end() if self._load is not None else {}
         for source, said in self._said.items():  # what comes later, revises
             self._note_detection(source, code, said)
@@ -374,11 +363,11 @@ class StudySession:
         One that is given again after an undo replaces it.
         """
         if before is Phase.JUDGE and verb.name != 'undo' and self._over is not None:
-            conductor, seconds = self._conductor, round(self._steady - self._over, 3)
+            conductor, seconds = self._conductor, round(self._watch.steady - self._over, 3)
             self._log.keep(lambda: conductor.measure(code, {'verdict_after': seconds}))
 
     def _note_detection(self, source: str, code: str, said: bool) -> None:
-        conductor, now = self._conductor, self._now
+        conductor, now = self._conductor, self._watch.now
 
         def write() -> None:
             if any(one.code == code and one.started == one.started and one.is_news(source, said)

@@ -6,7 +6,7 @@ latched state. What it sends all the time, whatever happens, tells within a few.
 """
 
 GATE, POLICY = 'command_gate', 'policy_node'
-BLIND = 0.1  # share of the policy's beats since its last chunk that makes its silence no failure
+BLIND = 0.5  # share of the policy's beats since its last chunk that makes its silence no failure
 SILENT = 3.0  # [s] without a sign; the slowest of them comes once a second
 
 
@@ -47,8 +47,8 @@ class VitalSigns:
         return self._blind_beats > BLIND * self._beats
 
     def call_roll(self) -> None:
-        """Await a sign from now on of all who have ever given one."""
-        self.awaited = set(self._heard)
+        """Await a sign from now on of gate and policy, if they have ever given one."""
+        self.awaited = {GATE, POLICY} & set(self._heard)
 
     def forgive(self, *who: str) -> None:
         """Count from now: nothing could be heard. Without names, for all."""
