@@ -13,7 +13,7 @@ from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.attempts import Attempt
 from vla_drop_ros.trials.conductor import Conductor, Verb, VERBS
 from vla_drop_ros.trials.course import Phase
-from vla_drop_ros.trials.design import Design, Stopping
+from vla_drop_ros.trials.design import Design, parse_design, Stopping
 from vla_drop_ros.trials.sealed_schedule import SealedSchedule
 
 
@@ -100,6 +100,19 @@ def test_a_verdict_says_how_sure_it_is_and_what_was_reached(study: Study) -> Non
     assert (first.confidence, first.answers) == ('unsure', {'reached': True})
     assert study.press('undo') and (first.confidence, first.answers) == ('sure', {})
     assert study.press('success') and study.events[-2][1]['confidence'] == 'sure'
+
+
+def test_answers_say_how_far_a_failure_came(design_data: dict[str, Any]) -> None:
+    """The last stage with a yes; who names a stage is believed; a success came all the way."""
+    stages = [{'id': name, 'text': f'{name}?'} for name in ('reached', 'grasped', 'placed')]
+    study = Study(parse_design({**design_data, 'rubric': stages}))
+    study.trial('failure', answers={'reached': True, 'grasped': True, 'placed': False})
+    study.trial('failure', answers={'reached': False})
+    study.trial('partial', stage='reached', answers={'reached': True, 'grasped': True})
+    study.trial('success', answers={'grasped': False})
+    study.trial('failure')
+    assert [(one.stage, one.progress) for one in study.conductor.attempts[:5]] == [
+        ('grasped', 0.5), ('', 0.0), ('reached', 0.25), ('', 1.0), ('', 0.0)]
 
 
 def test_a_verdict_needs_a_stop_first(study: Study) -> None:

@@ -116,3 +116,43 @@ def test_who_is_not_there_is_not_asked(design: Design) -> None:
     assert machines.at(6.0, 'my_cell/reset') == [] and not one.policy_ready
     assert one.missing(['my_cell/reset']) == 'my_cell/reset did not appear yet'
     assert [type(command) for command in machines.at(7.0)] == [type(token), type(reset)]
+
+
+@pytest.mark.parametrize(('state', 'word'), [
+    ('holding: not enabled', 'service enable'), ('dry_run holding: not enabled', 'service enable'),
+    ('dry_run executing', 'dry run'), ('inactive', 'not active'), ('executing', ''),
+    ('holding: no action chunk', ''), ('', 'says nothing')])
+def test_no_trial_on_a_robot_that_nothing_moves(machines: Machines, state: str, word: str
+                                                ) -> None:
+    """It would stand still until the timeout, and the arm that ran would have failed."""
+    one = machines.preparation
+    _, scene = machines.at(5.0)
+    reset, = one.answer(scene, True, '')
+    one.answer(reset, True, '')
+    one.policy('sealed:t0')
+    one.gate(state)
+    missing = one.missing(())
+    assert word in missing and bool(missing) == bool(word)
+    one.rehearsing = True
+    assert bool(one.missing(())) == (state in ('', 'inactive'))  # practice needs no robot
+
+
+def test_a_robot_that_is_stopped_is_not_reset(machines: Machines) -> None:
+    """A reset moves it; after the release it is asked for."""
+    machines.preparation.gate('estopped: pressed')
+    assert not any(isinstance(one, PrepareScene) for one in machines.at(5.0))
+    assert 'emergency stop' in machines.preparation.missing(())
+    machines.preparation.gate('holding: no chunk')
+    assert any(isinstance(one, PrepareScene) for one in machines.at(6.0))
+
+
+def test_a_real_robot_does_not_say_what_it_is_told(design: Design) -> None:
+    """Its answer to a reset replaces no instruction; a simulated one makes the scene."""
+    for scenes in (False, True):
+        one = Machines(design, scenes)
+        asked = one.at(5.0)[-1]
+        if scenes:
+            asked, = one.preparation.answer(asked, True, '')
+        assert isinstance(asked, ResetScene)
+        one.preparation.answer(asked, True, '{"instruction": "go"}')
+        assert one.preparation.scene == ({'instruction': 'go'} if scenes else {})

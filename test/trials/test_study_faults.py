@@ -7,6 +7,7 @@ import pytest
 
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.commands import SendInstruction
+from vla_drop_ros.trials.conductor import Verb
 from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.session_state import state_of
 
@@ -88,6 +89,25 @@ def test_a_disk_that_is_full_for_a_moment_loses_nothing(cell: Any, when: str) ->
     assert values['chunks'] == 1
     if when == 'detection':
         assert [data['code'] for kind, data in cell.events if kind == 'detected'] == [code]
+
+
+def test_a_robot_that_nothing_moves_runs_no_trial(cell: Any) -> None:
+    """START is refused, a permission that is taken back ends the trial; no arm has failed."""
+    cell.run()
+    cell.session.gate('holding: not enabled')
+    assert 'enable' in cell.press('start').text and cell.phase() is Phase.ARRANGE
+    assert not state_of(cell.session, cell.design, cell.now)['ready']['robot']
+    cell.session.gate('holding: no chunk')
+    cell.begin()
+    cell.session.gate('holding: not enabled')
+    cell.run(0.3)
+    assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == ['robot_fault']
+    cell.press('invalid', reason='reset_failed')
+    cell.session.press(Verb('rehearse', 'web', value=True))
+    cell.run()
+    assert cell.press('start').done  # practice needs no robot
+    cell.run(1.0)
+    assert cell.phase() is Phase.RUNNING
 
 
 @pytest.mark.parametrize(('fault', 'reason'), [

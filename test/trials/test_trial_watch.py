@@ -15,7 +15,7 @@ TIMEOUT = 30.0
 
 @pytest.fixture(name='machines')
 def _machines() -> Any:
-    return SimpleNamespace(estopped=False, gate_state='executing', policy_ready=True)
+    return SimpleNamespace(estopped=False, idle='', policy_ready=True)
 
 
 @pytest.fixture(name='watch')
@@ -44,7 +44,7 @@ def test_a_trial_that_goes_well_goes_on_until_its_time_is_up(watch: TrialWatch) 
 
 
 @pytest.mark.parametrize(('change', 'reason'), [
-    ({'estopped': True}, 'safety_stop'), ({'gate_state': 'inactive'}, 'robot_fault'),
+    ({'estopped': True}, 'safety_stop'), ({'idle': 'not enabled'}, 'robot_fault'),
     ({'policy_ready': False}, 'policy_lost')])
 def test_what_the_machines_say_ends_it_at_once(watch: TrialWatch, machines: Any,
                                                change: dict[str, Any], reason: str) -> None:

@@ -298,10 +298,12 @@ class Conductor:
     def _judge(self, verb: Verb, code: str) -> Reply:
         stages = [stage.id for stage in self._design.rubric]
         progress = {'success': 1.0, 'partial': 0.0, 'failure': 0.0, 'invalid': 0.0}[verb.name]
-        if verb.name == 'partial':
-            progress = (stages.index(verb.stage) + 1) / (len(stages) + 1)
+        reached = [stage for stage in stages if verb.answers.get(stage)]
+        stage = verb.stage or (reached[-1] if reached and verb.name == 'failure' else '')
+        if stage:
+            progress = (stages.index(stage) + 1) / (len(stages) + 1)
         self._tell('judged', {
-            'code': code, 'verdict': verb.name, 'stage': verb.stage, 'reason': verb.reason,
+            'code': code, 'verdict': verb.name, 'stage': stage, 'reason': verb.reason,
             'progress': round(progress, 6), 'note': verb.note[:2000], 'source': verb.source,
             'who': verb.who, 'confidence': verb.confidence or CONFIDENCES[0],
             'answers': dict(verb.answers)})

@@ -68,6 +68,7 @@ class Preparation:
         took: how long policy and reset took since the last ``forget``, [s], of those that were
             waited for; as exact as the ticks are frequent.
         steady: a clock that never stops, at the last tick, [s].
+        rehearsing: whether it does not matter that no command moves the robot.
 
     """
 
@@ -92,6 +93,7 @@ class Preparation:
         self._not_before: dict[str, float] = {}
         self._asked: dict[str, float] = {}
         self.steady = float('-inf')
+        self.rehearsing = False
         self._policy = self._gate = ''
         self._ready = {'silent': wanted().key}  # what is ready, and for which attempt
 
@@ -104,6 +106,21 @@ class Preparation:
     def gate_state(self) -> str:
         """Return what the gate said last."""
         return self._gate
+
+    @property
+    def idle(self) -> str:
+        """Return why no command of the policy moves the robot, ''.
+
+        Such a trial would be lost for the arm that ran, and nobody would see why.
+        """
+        if 'inactive' in self._gate:
+            return 'the command gate is not active'
+        if self.rehearsing:
+            return ''
+        if 'not enabled' in self._gate:
+            return "the robot is not enabled: call the gate's service enable"
+        return ('the gate is in a dry run and moves nothing: set dry_run: false in the robot '
+                'contract') if self._gate.startswith('dry_run') else ''
 
     @property
     def policy_ready(self) -> bool:
@@ -143,7 +160,9 @@ class Preparation:
         else:
             self._tell('')
             if isinstance(command, ResetScene):
-                self.scene, self._ready['scene'] = _parsed(text), self._wanted().key
+                # A real robot says whatever it likes; its instruction is the design's.
+                self.scene = _parsed(text) if self._scenes else {}
+                self._ready['scene'] = self._wanted().key
                 self._done('reset')
             else:
                 self._not_before[name] = self.steady + self._waits.takeover
@@ -161,7 +180,7 @@ class Preparation:
             return out
         if not self.policy_ready:
             out += self._ask(UseToken(SEALED + wanted.token), 'policy')
-        if not self.scene_ready and not self._awaited('reset'):
+        if not self.scene_ready and not self._awaited('reset') and not self.estopped:
             command = self._preparation(wanted)
             out += self._ask(command, _KINDS[type(command)])
         return out
@@ -170,15 +189,13 @@ class Preparation:
         """Return what a start has to wait for, '' for nothing."""
         if absent:
             return f'{", ".join(absent)} did not appear yet'
+        if self.estopped:
+            return 'the robot is stopped: release the emergency stop, then reset it at the gate'
         if not self.policy_ready:
             return 'the policy is being prepared'
         if not self.scene_ready:
             return 'the robot is being reset'
-        if self.estopped:
-            return 'the robot is stopped: release the emergency stop, then reset it at the gate'
-        if not self._gate:
-            return 'the command gate says nothing'
-        return 'the command gate is not active' if 'inactive' in self._gate else ''
+        return self.idle if self._gate else 'the command gate says nothing'
 
     def forget(self) -> None:
         """Prepare all anew: what goes on is not the next trial's."""

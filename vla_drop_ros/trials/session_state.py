@@ -55,7 +55,7 @@ def state_of(session: StudySession, design: Design, now: float) -> dict[str, Any
         'last': {'code': undoable.code, 'verdict': undoable.verdict} if undoable else None,
         'suggestion': suggestion(current, design) if course.phase is Phase.JUDGE else None,
         'ready': {'policy': session.policy_ready, 'scene': session.scene_ready,
-                  'robot': bool(session.gate_state) and not session.estopped},
+                  'robot': session.robot_ready},
         'waiting': session.waiting if course.phase is Phase.ARRANGE else '',
         'estop': session.estopped, 'gate': session.gate_state,
         'problem': session.problem or session.unrecorded,

@@ -111,6 +111,11 @@ class StudySession:
         return self._machines.gate_state
 
     @property
+    def robot_ready(self) -> bool:
+        """Say whether commands of the policy would move the robot."""
+        return bool(self.gate_state) and not (self.estopped or self._machines.idle)
+
+    @property
     def policy_ready(self) -> bool:
         """Say whether the policy of the current trial answers."""
         return self._machines.policy_ready
@@ -384,6 +389,7 @@ class StudySession:
             return Reply(True, 'policy and scene are prepared again')
         # A page says which of the two it wants: two that press at once mean the same.
         self.rehearsing = verb.value if verb.source == 'web' else not self.rehearsing
+        self._machines.rehearsing = self.rehearsing
         self._conductor = self._rehearsal() if self.rehearsing else self._real
         return Reply(True, 'rehearsal: nothing is logged' if self.rehearsing else
                      'the study goes on: every trial counts')

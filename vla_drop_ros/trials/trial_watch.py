@@ -96,8 +96,8 @@ class TrialWatch:
         return 'policy_lost' if gone else ''
 
     def _robot_is_lost(self) -> bool:
-        return (self.steady - self._moved > self._waits.stall
-                or 'inactive' in self._machines.gate_state or self.signs.silent(GATE))
+        return (self.steady - self._moved > self._waits.stall or bool(self._machines.idle)
+                or self.signs.silent(GATE))
 
     def _excuse(self) -> str:
         """Return the end of a trial whose silent policy is not to blame, '' where it is."""
