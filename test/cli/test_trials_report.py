@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from vla_drop_ros.bringup import find_checkpoint
 from vla_drop_ros.cli import main as cli
 from vla_drop_ros.cli.trials_report import facts_of
+from vla_drop_ros.manifest import load_manifest
 from vla_drop_ros.trials.design import StudyArm
 
 
@@ -71,5 +73,8 @@ def test_facts_are_of_the_checkpoint_that_was_tried() -> None:
     """Another checkpoint of the same name, or none, gives no facts but a reason."""
     other = facts_of(StudyArm('half', 'reference-half', sha256(b'').hexdigest()))
     gone = facts_of(StudyArm('half', 'no-such-checkpoint', sha256(b'').hexdigest()))
+    manifest = load_manifest(find_checkpoint('reference-half'))
+    tried = facts_of(StudyArm('half', 'reference-half', manifest.identity))
+    assert tried.memory == 4 * tried.parameters == 4 * sum(manifest.parameters.values()) > 1e6
     assert not other.parameters and 'another one' in other.note
     assert not gone.parameters and 'not on this machine' in gone.note

@@ -32,7 +32,7 @@ def _folder(studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pa
     world = studies.World(
         {'whole9': 0.9, 'lean9': 0.8}, invalid={'whole9': 0.05, 'lean9': 0.1}, undo=0.05,
         detector=0.1, latency={'whole9': 0.21, 'lean9': 0.13},
-        memory={'whole9': 5200, 'lean9': 3100}, guesses=0.3, seed=3,
+        guesses=0.3, seed=3,
         incidents={'whole9': 0.1, 'lean9': 0.2}, unsure=0.1, notes=True, rated=0.3,
         host={'whole9': 120.0, 'lean9': 95.0}, motion=True, pictures=True)
     found: Path = studies.simulate(tmp_path_factory.mktemp('whole') / 'study', world,

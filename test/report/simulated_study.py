@@ -64,7 +64,6 @@ class World:
         partial: of a failure to have reached a stage.
         detector: error of the detector; None: there is none.
         latency: median age at the command, [s]; empty: not measured.
-        memory: of the policy, [MB].
         incidents: rate a trial of each kind, by arm.
         unsure: share of verdicts of which the operator is not sure.
         notes: whether failures come with a note.
@@ -85,7 +84,6 @@ class World:
     partial: float = 0.5
     detector: float | None = None
     latency: Rates = field(default_factory=dict)
-    memory: Rates = field(default_factory=dict)
     incidents: Rates = field(default_factory=dict)
     unsure: float = 0.0
     notes: bool = False
@@ -139,8 +137,6 @@ def fate(world: World, design: Design, slot: Slot, attempt: int) -> Fate:
         typical = world.latency[arm] * float(mine.uniform(0.95, 1.05))
         values['latency'] = {'count': 40, 'mean': typical, 'median': typical,
                              'p95': 1.3 * typical, 'worst': 2.0 * typical}
-    if arm in world.memory:
-        values['memory_mb'] = world.memory[arm]
     if world.motion:
         values['motion'] |= {'mean_speed': 0.08, 'max_speed': 0.3, 'samples': 99,
                              'sparc': -2.5 - float(mine.uniform(0, 1)) - arms.index(arm),

@@ -32,7 +32,7 @@ def test_nothing_is_measured_of_nothing(opened: Results) -> None:
     design = opened.record.study.design
     arm = arm_result(design.arms[0], [], design, CheckpointFacts())
     assert arm.trials == 0 and arm.stages == () and isnan(arm.success.estimate)
-    assert isnan(arm.memory) and isnan(arm.match) and isnan(arm.solved.restricted_mean)
+    assert isnan(arm.match) and isnan(arm.solved.restricted_mean)
     assert speed_of([]).trials == 0
 
 

@@ -84,12 +84,11 @@ def test_failures_stages_and_invalid_trials_by_arm(folder: Path, opened: Results
         assert arm.solved.share[-1] == pytest.approx(arm.success.estimate)
 
 
-def test_speed_and_memory_are_those_of_the_world(opened: Results) -> None:
+def test_speeds_are_those_of_the_world(opened: Results) -> None:
     """Medians lie where the world put them, and the gain is seen pair by pair."""
     whole9, lean9 = opened.arms
     assert whole9.speed.median == pytest.approx(0.21, rel=0.05)
     assert lean9.speed.median == pytest.approx(0.13, rel=0.05)
-    assert (whole9.memory, lean9.memory) == (5200, 3100)
     gain = opened.comparisons[0].speed
     assert gain.pairs == 36 and gain.ratio == pytest.approx(0.62, abs=0.04)
     assert gain.p_value < 0.001 and gain.difference == pytest.approx(-0.08, abs=0.01)

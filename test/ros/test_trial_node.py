@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 import json
 from pathlib import Path
 import time
@@ -358,6 +359,17 @@ def test_the_session_says_on_what_it_was_run(make: Callable[..., Cell], tmp_path
     assert session['rig'] == {'robot_model': 'FR3', 'lux': 450}
     assert session['host']['rmw'].startswith('rmw_') and session['host']['packages']['numpy']
     assert session['parameters']['rig_file'] == str(rig)
+    assert session['contract'] == sha256(ROBOT.read_bytes()).hexdigest()
+    settings: list[dict[str, Any]] = []
+
+    def told() -> list[dict[str, Any]]:
+        settings[:] = [event.data for event in read_log(cell.folder / 'log.jsonl').events
+                       if event.kind == 'settings']
+        return settings
+
+    cell.until(told)
+    assert settings[0]['node'] == 'policy_node' and 'use_sim_time' in settings[0]['parameters']
+    assert 'checkpoint' not in settings[0]['parameters'], 'it is the token of a trial'
 
 
 def test_what_cannot_run_is_refused(study: Path, tmp_path: Path) -> None:

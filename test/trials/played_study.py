@@ -83,7 +83,7 @@ def _trial(conductor: Conductor, schedule: SealedSchedule, design: Design, truth
         conductor.take(Verb('stop', 'web', 'P1'), now)
     conductor.measure(code, {
         'latency': {'count': 9, 'mean': 0.1, 'median': 0.09, 'p95': 0.2, 'worst': 0.3},
-        'chunks': 9, 'clipped': 0, 'memory_mb': 512.0, 'motion': {'path': 1.25, 'duration': 4.0},
+        'chunks': 9, 'clipped': 0, 'motion': {'path': 1.25, 'duration': 4.0},
         'bag': {'uri': f'bags/{code}', 'sha256': 'd' * 64, 'messages': 99, 'lost': 0,
                 'topics': ['/joint_states']}})
     solved = bool(rng.random() < rate)

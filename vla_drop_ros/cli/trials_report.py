@@ -15,6 +15,7 @@ from vla_drop_ros.report.report_folder import write_report
 from vla_drop_ros.report.results import Results, results_of
 from vla_drop_ros.report.sections import document
 from vla_drop_ros.report.study_record import read_record, unblind
+from vla_drop_ros.runtime.memory import weights_bytes
 from vla_drop_ros.trials.design import StudyArm
 
 EXAMPLES = """\
@@ -80,4 +81,5 @@ def facts_of(arm: StudyArm) -> CheckpointFacts:
     except VlaDropError:
         return CheckpointFacts(note='the checkpoint is not on this machine')
     return CheckpointFacts(sum(manifest.parameters.values()), sum(manifest.bytes.values()),
+                           weights_bytes(manifest.parameters),
                            blocks)

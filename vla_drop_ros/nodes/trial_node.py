@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a blinded study on the robot: schedule, people's verdicts, log, console."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 import json
 from pathlib import Path
 import sys
+from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
@@ -18,6 +21,7 @@ from vla_drop_ros import __version__
 from vla_drop_ros.console.qr_code import qr_code
 from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.errors import TrialError
+from vla_drop_ros.nodes.machine_settings import MachineSettings
 from vla_drop_ros.nodes.messages import clock_seconds, header
 from vla_drop_ros.nodes.parameters import declare, parameter
 from vla_drop_ros.nodes.policy_streams import NO_TRIAL
@@ -98,7 +102,8 @@ class TrialNode(Node):
             wanted.robot_name, (wanted.first_round, wanted.end_round), __version__)
         try:
             begin_session(self._log, events, wanted.operator, wanted.robot_name,
-                          asdict(wanted), rig, get_rmw_implementation_identifier())
+                          asdict(wanted), rig, get_rmw_implementation_identifier(),
+                          sha256(Path(wanted.robot).expanduser().read_bytes()).hexdigest())
             conductor = Conductor(
                 self.design, schedule, self._log.append,
                 stopping_rule(schedule, self.design, study.boundaries), wanted.first_round,
@@ -128,6 +133,7 @@ class TrialNode(Node):
         self._state = self.create_publisher(String, '~/state', LATCHED)
         self._beats = self.create_publisher(Header, '~/heartbeat', COMMAND)
         self._desk = StudyDesk(session, folder, self._log.append)
+        self._settings = MachineSettings(self, (POLICY, GATE))
         self._bags = StudyBags(self, session, folder, self._on_false_bag)
         hear_machines(self, session)
         self._measured = hear_robot(self, session, self._contract, wanted.camera,
@@ -189,6 +195,7 @@ class TrialNode(Node):
         try:
             self._desk.work(self.press)
             self._bags.work()
+            self._settings.work(self._keep_settings)
         except TrialError as error:  # the log is full: people see it, the trials wait
             self.session.problem = str(error)
         self._go_on()
@@ -216,6 +223,9 @@ class TrialNode(Node):
         if told != self._told:
             self._told = told
             self._state.publish(String(data=json.dumps(state)))
+
+    def _keep_settings(self, node: str, parameters: Mapping[str, Any]) -> None:
+        self._log.append('settings', {'node': node, 'parameters': dict(parameters)})
 
     def _on_false_bag(self, why: str) -> None:
         self._desk.report_hostile(f'bag: {why}', 'ROS graph')

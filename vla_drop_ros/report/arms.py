@@ -23,7 +23,8 @@ class CheckpointFacts:
 
     Attributes:
         parameters: of the whole model.
-        bytes: of these, [byte].
+        bytes: of these in the file, [byte].
+        memory: that they take when they run, [byte].
         blocks: by stack, in words.
         note: why there is nothing, '' where there is.
 
@@ -31,6 +32,7 @@ class CheckpointFacts:
 
     parameters: int = 0
     bytes: int = 0
+    memory: int = 0
     blocks: str = ''
     note: str = ''
 
@@ -85,7 +87,6 @@ class ArmResult:
         ends: why trials ended.
         solved: share solved by a time.
         speed: latency.
-        memory: most memory of the policy in a trial, [MB]; nan: not measured.
         match: median match of the scene with its reference picture, 0..1; nan.
         worst_match: the lowest of these; nan.
         matches: trials with such a number.
@@ -108,7 +109,6 @@ class ArmResult:
     ends: Mapping[str, int]
     solved: SolvedBy
     speed: Speed
-    memory: float
     match: float
     worst_match: float
     matches: int
@@ -136,7 +136,7 @@ def arm_result(arm: StudyArm, rows: Sequence[TrialRow], design: Design, facts: C
         {reason: _quotes(found) for reason, found in unsolved.items()},
         Counter(row.end_reason for row in mine),
         solved_by([row.seconds if row.success else NAN for row in mine], design.timeout),
-        speed_of(mine), max(_numbers(mine, 'memory_mb'), default=NAN), _median(matches),
+        speed_of(mine), _median(matches),
         min(matches, default=NAN), len(matches))
 
 

@@ -124,7 +124,8 @@ def cost_section(results: Results) -> Section:
         columns.append((
             milliseconds(arm.speed.median), milliseconds(arm.speed.p95),
             milliseconds(arm.speed.worst), f'{gain.ratio:.2f} x' if gain and known else '-',
-            p_value(gain.p_value) if gain and known else '-', number(arm.memory, 0, 'MB'),
+            p_value(gain.p_value) if gain and known else '-',
+            f'{facts.memory / MIB:.0f} MiB' if facts.memory else '-',
             f'{facts.parameters / MILLION:.1f} M' if facts.parameters else '-',
             f'{facts.bytes / MIB:.0f} MiB' if facts.bytes else '-', facts.blocks or '-'))
     missing = [f'{arm.name}: {arm.facts.note}' for arm in results.arms if arm.facts.note]
@@ -132,10 +133,11 @@ def cost_section(results: Results) -> Section:
         arm.speed.trials for arm in results.arms) else []
     blocks.append(_by_arm(
         results, ('latency, median', '95 % within', 'worst', 'of the baseline, pair by pair',
-                  'sign flips, "no faster"', 'memory, the most', 'parameters', 'weights',
-                  'blocks'), columns,
+                  'sign flips, "no faster"', 'memory of the weights', 'parameters',
+                  'weights in the file', 'blocks'), columns,
         'Latency: from the capture of the images to the command, median over trials. Median '
-        'ratio and one-sided p value over pairs.'
+        'ratio and one-sided p value over pairs. Memory: of the weights as they compute, from the '
+        'manifest; while a study runs all checkpoints are in memory together.'
         + (f' {"; ".join(missing)}.' if missing else '')))
     if results.running:
         blocks += [Heading('Commands and computer'), measured_table(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vla_drop_ros.report.sessions import Session, sessions_of
+from vla_drop_ros.report.settings import changed_settings
 from vla_drop_ros.report.study_record import StudyRecord
 from vla_drop_ros.report.trial_row import TrialRow
 from vla_drop_ros.trials.agreement import (
@@ -72,6 +73,7 @@ class Protocol:
         crashes: trials during which the node died.
         repairs: torn bytes of each repair.
         amendments: their texts.
+        settings: what changed of policy node, gate and contract from session to session.
         ends: why trials ended -> trials.
         sources: who judged -> trials.
         lost: trials whose bag lost messages, is not whole or is missing.
@@ -102,6 +104,7 @@ class Protocol:
     crashes: int
     repairs: tuple[int, ...]
     amendments: tuple[str, ...]
+    settings: tuple[str, ...]
     ends: Mapping[str, int]
     sources: Mapping[str, int]
     lost: int
@@ -141,6 +144,7 @@ def protocol_of(record: StudyRecord, rows: Sequence[TrialRow], outcomes: Sequenc
         sum(row.end_reason == 'crash' for row in rows),
         tuple(int(event.data.get('torn_bytes', 0)) for _, event in record.events('repaired')),
         tuple(f'{data.get("text", "")} ({data.get("who", "")})' for data in texts),
+        changed_settings(record),
         Counter(row.end_reason for row in rows), Counter(row.source for row in rows),
         _lost(record), _guesses(rows, arms), sum(bool(row.guess) for row in rows),
         _judges(rows, arms), _raters(record, arms), len(unsure),

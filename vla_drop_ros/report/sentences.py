@@ -202,6 +202,7 @@ def deviations(results: Results) -> list[str]:
     """Return what was not as it was locked, or not as it should be; the fewer the better."""
     protocol, found = results.protocol, []
     found += [f'amended: {text}' for text in protocol.amendments]
+    found += protocol.settings
     found += [f'the arms were opened before the end, {when}' for when in protocol.early_openings]
     if not results.ended and not results.blinded and not protocol.early_openings:
         found.append('the arms were opened before the end, for this report')

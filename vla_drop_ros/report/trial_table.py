@@ -102,7 +102,7 @@ TRIAL = (
     Column('wall', 'UTC', 'when it was started', lambda row: row.wall))
 
 MEASURED = (
-    _number('latency_median', 's', 'capture of the images to the chunk of actions, median',
+    _number('latency_median', 's', 'capture of the images to the command they led to, median',
             'latency', 'median'),
     _number('latency_mean', 's', 'the same, mean', 'latency', 'mean'),
     _number('latency_p95', 's', 'the same, 95th percentile', 'latency', 'p95'),
@@ -110,8 +110,6 @@ MEASURED = (
     _number('latency_count', '', 'chunks of which the latency was measured', 'latency', 'count'),
     _number('chunks', '', 'chunks that the policy sent', 'chunks'),
     _number('clipped', '', 'commands that the gate altered', 'clipped'),
-    _number('memory_mb', 'MB', 'memory of the policy', 'memory_mb'),
-    _number('reset_seconds', 's', 'time that the reset took', 'reset_seconds'),
     _number('path', 'm', 'length of the way of the hand', 'motion', 'path'),
     _number('motion_seconds', 's', 'time in which the hand moved', 'motion', 'duration'),
     _number('mean_speed', 'm/s', 'of the hand', 'motion', 'mean_speed'),

@@ -60,7 +60,7 @@ def open_log(path: Path, study: LockedStudy, robot: str, rounds: tuple[int, int]
 
 def begin_session(log: TrialLog, events: tuple[Event, ...], operator: str, robot: str,
                   parameters: dict[str, Any], rig: Mapping[str, Any] | None = None,
-                  rmw: str = '') -> int:
+                  rmw: str = '', contract: str = '') -> int:
     """Log that somebody sat down at the robot; return the number of the session.
 
     Args:
@@ -71,10 +71,12 @@ def begin_session(log: TrialLog, events: tuple[Event, ...], operator: str, robot
         parameters: of the nodes, as far as they say nothing about arms.
         rig: as its people state it, ``rig.load_rig``; None: nobody did.
         rmw: middleware in use; '' is that which the environment names.
+        contract: sha256 of the robot contract; '' is not stated.
 
     """
     number = 1 + sum(event.kind == 'session' for event in events)
     log.append('session', {
         'session': number, 'operator': operator, 'robot': robot, 'parameters': parameters,
-        'host': describe_host() | ({'rmw': rmw} if rmw else {}), 'rig': dict(rig or {})})
+        'host': describe_host() | ({'rmw': rmw} if rmw else {}), 'rig': dict(rig or {}),
+        **({'contract': contract} if contract else {})})
     return number
