@@ -123,6 +123,9 @@ class StudyDesk:
             if verb.name == 'rehearse':
                 self.extra['rehearsal'] = verb.value
                 return Reply(True, 'a rehearsal' if verb.value else 'this counts')
+            if verb.name == 'leave':
+                self.extra['leaving'] = verb.value
+                return Reply(True, 'which one was it?')
             reply = self.conductor.take(verb, time.monotonic())
             if verb.name == 'guess' and reply.done:
                 self.guessed.add(verb.code)

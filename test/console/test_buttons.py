@@ -202,3 +202,19 @@ def test_finish_and_guess(desk: Any, page: Any) -> None:
     sync_api.expect(page.locator('#guesses')).to_be_hidden()
     assert [one.guess for one in desk.conductor.attempts[:4]] == [
         'baseline', 'pruned', 'unsure', 'unsure']
+
+
+def test_who_leaves_is_asked_to_guess(desk: Any, page: Any) -> None:
+    """Between two trials, for as long as people want; the study goes on another day."""
+    run_trials(desk, 2)
+    shows(page, 'Trial 3', 'arrange')
+    assert not page.is_visible('#guesses')
+    for leaving in (True, False, True):
+        page.click('#who')
+        page.click('#leave')
+        sync_api.expect(page.locator('#guesses')).to_be_visible(visible=leaving)
+    page.get_by_role('button', name='Trial 2: pruned').click()
+    sync_api.expect(page.locator('#guess-list li')).to_have_count(1)
+    assert desk.conductor.attempts[1].guess == 'pruned'
+    page.get_by_role('button', name='Trial 1: cannot tell').click()
+    sync_api.expect(page.locator('#guesses')).to_be_hidden()

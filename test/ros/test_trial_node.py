@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trial node runs a blinded study over real topics and services."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -360,9 +360,9 @@ def test_the_session_says_on_what_it_was_run(make: Callable[..., Cell], tmp_path
     assert session['host']['rmw'].startswith('rmw_') and session['host']['packages']['numpy']
     assert session['parameters']['rig_file'] == str(rig)
     assert session['contract'] == sha256(ROBOT.read_bytes()).hexdigest()
-    settings: list[dict[str, Any]] = []
+    settings: list[Mapping[str, Any]] = []
 
-    def told() -> list[dict[str, Any]]:
+    def told() -> list[Mapping[str, Any]]:
         settings[:] = [event.data for event in read_log(cell.folder / 'log.jsonl').events
                        if event.kind == 'settings']
         return settings

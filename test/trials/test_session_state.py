@@ -3,6 +3,7 @@
 
 from dataclasses import replace
 import json
+from typing import Any
 
 import pytest
 
@@ -90,3 +91,24 @@ def test_guesses_are_asked_of_a_few_trials(design: Design) -> None:
     attempts[5].guess = 'unsure'
     assert guesses_wanted(attempts) == ['12', '18', '24', '30']
     assert guesses_wanted([judged(1, 'invalid')]) == []
+
+
+def test_who_leaves_is_asked_about_the_trials_of_today(make_cell: Any, design: Design) -> None:
+    """Not about those of the session before; the next start ends it."""
+    cell = make_cell(design)
+    for _ in range(2):
+        cell.begin()
+        cell.press('stop')
+        cell.run(0.3)
+        cell.press('success')
+        cell.run()
+    cell.session.ran_before = 1  # as a session that begins with the second
+    assert state_of(cell.session, design, cell.now)['guesses_wanted'] == []
+    assert cell.session.press(Verb('leave', 'web', value=True)).done
+    state = state_of(cell.session, design, cell.now)
+    assert state['leaving'] and state['guesses_wanted'] == ['2']
+    assert cell.press('guess', code='2', reason='pruned').done
+    assert state_of(cell.session, design, cell.now)['guesses_wanted'] == []
+    cell.begin()
+    assert not state_of(cell.session, design, cell.now)['leaving']
+    assert not cell.session.press(Verb('leave', 'web', value=True)).done

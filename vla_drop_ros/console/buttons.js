@@ -9,7 +9,7 @@ const PATIENCE = 15000, SETTLE = 400;  // [ms]
 const INCIDENTS = ['intervention', 'near_miss', 'collision'];
 const ASIDES = [...INCIDENTS, 'forget'];  // said beside what goes on; none holds STOP up
 const VERBS = ['start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish',
-               'rehearse', 'reset', ...ASIDES];
+               'rehearse', 'reset', 'leave', ...ASIDES];
 const JUDGEMENTS = ['success', 'failure', 'partial', 'invalid'];
 const KEYS = {r: 'reset', s: 'success', f: 'failure', p: 'partial', i: 'invalid', u: 'undo',
               v: 'intervention', m: 'near_miss', c: 'collision', x: 'forget'};
@@ -39,6 +39,7 @@ function allowed() {
     undo: {seen: (arrange || phase === 'finished') && state.undo !== '', open: true},
     finish: {seen: arrange && (state.may_stop || state.may_finish), open: true},
     rehearse: {seen: true, open: arrange},
+    leave: {seen: !state.rehearsal && phase !== 'finished', open: arrange},
     reset: {seen: arrange && (!all || state.problem !== ''), open: true},
   };
 }
@@ -46,6 +47,9 @@ function allowed() {
 function label(verb) {
   if (verb === 'undo') {
     return state.undo ? `Undo trial ${state.undo}` : 'Undo';
+  }
+  if (verb === 'leave') {
+    return state.leaving ? 'Stay' : 'Leave for today';
   }
   return verb === 'rehearse' && state.rehearsal ? 'End the rehearsal' : null;
 }
@@ -200,6 +204,10 @@ const ASKING = {
   rehearse: () => {
     find('settings').close();
     press('rehearse', {value: !state.rehearsal});
+  },
+  leave: () => {
+    find('settings').close();
+    press('leave', {value: !state.leaving});
   },
 };
 

@@ -47,7 +47,8 @@ function showScene() {
   const {condition, phase, code} = state, finished = phase === 'finished';
   write('study', state.study);
   find('study').title = state.question;
-  write('trial', finished ? 'Finished' : `${state.rehearsal ? 'Rehearsal' : 'Trial'} ${code}`);
+  write('trial', finished ? 'Finished' : state.rehearsal
+    ? `Rehearsal ${code.replace('R', '')}` : `Trial ${code}`);
   find('scene').hidden = find('picture').hidden = finished;
   write('setup', phase === 'arrange' ? condition.setup : '');
   find('setup').hidden = find('setup').textContent === '';
@@ -112,7 +113,7 @@ function guessRow(code) {
 }
 
 function showGuesses() {
-  const wanted = state.phase === 'finished' ? state.guesses_wanted : [];
+  const wanted = state.phase === 'finished' || state.leaving ? state.guesses_wanted : [];
   const list = find('guess-list');
   find('guesses').hidden = wanted.length === 0;
   if ([...list.children].map(row => row.dataset.code).join() !== wanted.join()) {

@@ -13,12 +13,12 @@ from vla_drop_ros.trials.ratings import CONFIDENCES
 
 BODY_LIMIT = 4096  # [bytes]
 PRESSES = ('start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish', 'guess',
-           'rehearse', 'reset', *INCIDENTS, 'forget')
+           'rehearse', 'reset', 'leave', *INCIDENTS, 'forget')
 FIELDS = ('verb', 'value', 'confidence', 'answers')  # beside the texts
 MOST_ANSWERS = 30
 # Field -> most characters.
 TEXTS = {'code': 20, 'who': 40, 'stage': 60, 'reason': 60, 'note': 1000}
-WITHOUT_CODE = ('rehearse', 'reset')  # every other press says which trial was on the screen
+WITHOUT_CODE = ('rehearse', 'reset', 'leave')  # others say which trial was on the screen
 
 
 class BadPressError(ValueError):

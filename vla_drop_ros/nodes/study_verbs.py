@@ -18,7 +18,7 @@ from vla_drop_ros.trials.conductor import Reply, Verb
 from vla_drop_ros.trials.design import Design
 from vla_drop_ros.trials.incidents import INCIDENTS
 
-PLAIN = ('start', 'stop', 'success', 'failure', 'undo', 'finish', 'rehearse', 'reset',
+PLAIN = ('start', 'stop', 'success', 'failure', 'undo', 'finish', 'rehearse', 'reset', 'leave',
          *INCIDENTS, 'forget')
 JUDGEMENTS = ('success', 'partial', 'failure')
 FIELDS = {'verb', 'code', 'stage', 'reason', 'note', 'who', 'source', 'confidence', 'answers'}

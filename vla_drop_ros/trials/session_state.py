@@ -60,8 +60,10 @@ def state_of(session: StudySession, design: Design, now: float) -> dict[str, Any
         'estop': session.estopped, 'gate': session.gate_state,
         'problem': session.problem or session.unrecorded,
         'rehearsal': session.rehearsing, 'detected': dict(current.detected),
-        'guesses_wanted': guesses_wanted(course.attempts)
-        if course.phase is Phase.FINISHED and not session.rehearsing else [],
+        'leaving': session.leaving,
+        'guesses_wanted': guesses_wanted(
+            session.attempts[session.ran_before:] or session.attempts)
+        if (course.phase is Phase.FINISHED or session.leaving) and not session.rehearsing else [],
         'finished': course.finished, 'stamp': round(now, 3)}
 
 
@@ -117,7 +119,7 @@ def suggestion(attempt: Attempt, design: Design) -> dict[str, str] | None:
 
 
 def guesses_wanted(attempts: Sequence[Attempt]) -> list[str]:
-    """Return the trials about which nobody has guessed yet, spread over the study."""
+    """Return the trials about which nobody has guessed yet, spread over a session."""
     valid = [one for one in attempts if one.counts]
     step = max(1, len(valid) // GUESSED)
     return [one.code for one in valid[step - 1::step][:GUESSED] if not one.guess]

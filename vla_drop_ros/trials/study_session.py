@@ -24,7 +24,7 @@ from vla_drop_ros.trials.trial_measures import TrialMeasures
 from vla_drop_ros.trials.trial_watch import TrialWatch
 
 SIMULATOR = 'simulator'  # the detector that says all the time how things are
-OPERATION = ('rehearse', 'reset')  # verbs that are about the machines, not about a trial
+OPERATION = ('rehearse', 'reset', 'leave')  # verbs that are about no trial
 
 
 class Load(Protocol):
@@ -44,6 +44,8 @@ class StudySession:
         waiting: what is missing before a trial can start, '' when it can.
         problem: what people must mend, '' while all is well.
         rehearsing: whether the trials are practice, which is not logged.
+        leaving: whether people go home, and are asked which arm they think it was.
+        ran_before: attempts that were judged before this session.
         measures: of the trial that runs or ran last.
         signs: of the life of policy node and gate.
         unrecorded: why trials are not recorded, '' while they are, or nobody records.
@@ -66,7 +68,8 @@ class StudySession:
 
         """
         self.problem = self.waiting = self.unrecorded = ''
-        self.rehearsing = False
+        self.rehearsing = self.leaving = False
+        self.ran_before = sum(one.judged for one in conductor.attempts)
         self.measures = TrialMeasures()
         self._design = design
         self._real, self._rehearsal = conductor, rehearsal
@@ -234,13 +237,7 @@ class StudySession:
         return out
 
     def measure(self, code: str, values: Callable[[], Mapping[str, Any]]) -> None:
-        """Log what others measured of a trial: its bag, its picture.
-
-        Args:
-            code: of the trial.
-            values: returns them when they can be written; none: there is nothing new by then.
-
-        """
+        """Log what others measured of a trial: what ``values`` returns when it can be written."""
         def write() -> None:
             found = values()
             if found:
@@ -290,6 +287,7 @@ class StudySession:
             instruction=text, started=self._conductor.current.started,
             prepare={**self._machines.took, **arranged})
         self._ended = self._over = None
+        self.leaving = False
         self._watch.begin()
         if self._load is not None:
             self._load.begin()
@@ -384,6 +382,9 @@ class StudySession:
     def _operate(self, verb: Verb) -> Reply:
         if self._conductor.phase not in (Phase.ARRANGE, Phase.FINISHED):
             return Reply(False, f'{verb.name} is possible between trials only')
+        if verb.name == 'leave':
+            self.leaving = verb.value if verb.source == 'web' else not self.leaving
+            return Reply(True, 'which one was it? Guess, then go' if self.leaving else 'welcome')
         self._machines.forget()
         if verb.name == 'reset':
             return Reply(True, 'policy and scene are prepared again')
