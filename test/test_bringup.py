@@ -11,8 +11,8 @@ import shlex
 import pytest
 import yaml
 
-from vla_drop_ros import bringup
-from vla_drop_ros.bringup import Argument, build, Graph, GRAPHS, Node
+from vla_drop_ros import bringup, graph_arguments
+from vla_drop_ros.bringup import build, Graph, GRAPHS, Node
 from vla_drop_ros.errors import CheckpointError, ContractError, VlaDropError
 from vla_drop_ros.resources import share_path
 
@@ -116,12 +116,12 @@ def test_command_line_keeps_types_and_odd_text() -> None:
 
 
 @pytest.mark.parametrize(('argument', 'text', 'why'), [
-    (Argument('speed', 1.0, ''), 'fast', 'a number'),
-    (Argument('seed', 1, ''), '1.5', 'a whole number'),
-    (Argument('publish_clock', True, ''), 'yes', 'true or false'),
-    (Argument('variant', 'nominal', '', ('nominal', 'hard')), 'nominl', 'nominal'),
+    (graph_arguments.Argument('speed', 1.0, ''), 'fast', 'a number'),
+    (graph_arguments.Argument('seed', 1, ''), '1.5', 'a whole number'),
+    (graph_arguments.Argument('publish_clock', True, ''), 'yes', 'true or false'),
+    (graph_arguments.Argument('variant', 'nominal', '', ('nominal', 'hard')), 'nominl', 'nominal'),
 ])
-def test_bad_values_are_named(argument: Argument, text: str, why: str) -> None:
+def test_bad_values_are_named(argument: graph_arguments.Argument, text: str, why: str) -> None:
     """A value that does not parse is refused with its name and what is valid."""
     with pytest.raises(VlaDropError, match=f'(?s){argument.name}.*{why}'):
         argument.parse(text)
@@ -174,14 +174,14 @@ def test_little_shared_memory_keeps_the_default_transport(
 def test_scene_choices_are_those_of_the_simulator() -> None:
     """Tasks and variants offered at start are the ones that the simulator knows."""
     from vla_drop_ros.simulation.environment import PickPlaceEnvironment
-    assert ('', *PickPlaceEnvironment.tasks_available()) == bringup.TASKS
-    assert PickPlaceEnvironment.variants_available() == bringup.VARIANTS
+    assert ('', *PickPlaceEnvironment.tasks_available()) == graph_arguments.TASKS
+    assert PickPlaceEnvironment.variants_available() == graph_arguments.VARIANTS
 
 
 def test_execution_choices_are_those_of_the_policy_node() -> None:
     """Each way of execution that is offered at start is one that the runtime knows."""
     from vla_drop_ros.runtime.execution import EXECUTIONS
-    assert tuple(EXECUTIONS) == bringup.EXECUTIONS
+    assert tuple(EXECUTIONS) == graph_arguments.EXECUTIONS
 
 
 def test_shared_memory_segment_is_as_the_profile_says() -> None:
@@ -245,3 +245,38 @@ def test_node_modules_and_parameter_files_exist(name: str, checkpoint: str) -> N
         assert importlib.util.find_spec(one.module) is not None
         assert one.parameter_file is None or one.parameter_file.is_file()
         json.dumps(dict(one.parameters))
+
+
+def test_a_parameter_file_sets_what_no_argument_does(tmp_path: Path, checkpoint: str) -> None:
+    """It wins over defaults, an argument wins over it, and a study stays blinded."""
+    path = tmp_path / 'mine.yaml'
+    path.write_text("""
+/**/policy_node: {ros__parameters: {replan_period: 0.1, threads: 0, autostart: false}}
+command_gate: {ros__parameters: {blend: 0.3, dry_run: true, blinded: false}}
+""")
+    given = {'checkpoint': checkpoint, 'params_file': str(path)}
+    graph = build('pick_place', given)
+    policy, gate = node(graph, 'policy_node'), node(graph, 'command_gate')
+    assert policy.parameter_file == gate.parameter_file == path
+    assert not {'replan_period', 'threads'} & set(policy.parameters)
+    assert policy.parameters['autostart'] and policy.parameters['device'] == 'auto'
+    assert not {'blend', 'dry_run'} & set(gate.parameters) and gate.parameters['ensemble'] == 0.0
+    assert f'--params-file {path}' in ' '.join(graph.arguments(gate))
+    chosen = build('pick_place', {**given, 'blend': '0.2', 'dry_run': 'true'})
+    assert node(chosen, 'command_gate').parameters['blend'] == 0.2
+    assert node(chosen, 'command_gate').parameters['dry_run'] is True
+    study = build('ab_trial', {'study': checkpoint, 'params_file': str(path)})
+    assert node(study, 'command_gate').parameters['blinded'] is True
+    assert node(study, 'trial_node').parameter_file is None
+
+
+def test_a_simulator_of_somebody_else_has_its_own_clock(checkpoint: str) -> None:
+    """Simulated time without our arm; by itself it goes with the arm."""
+    for given, simulated, timed in (
+            ({}, True, True), ({'simulator': 'false'}, False, False),
+            ({'simulator': 'false', 'use_sim_time': 'true'}, False, True),
+            ({'use_sim_time': 'false'}, True, False)):
+        graph = build('ab_trial', {'study': checkpoint, **given})
+        assert ('simulated_robot' in [one.name for one in graph.nodes]) is simulated
+        assert node(graph, 'policy_node').parameters['use_sim_time'] is timed
+        assert bool(node(graph, 'trial_node').parameters.get('scene_parameters')) is simulated

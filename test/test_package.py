@@ -49,7 +49,7 @@ OFFLINE = DATA | {'checkpoint', 'families', 'fingerprint', 'weights'}
 CONTRACT = {'errors', 'types', 'robot_contract'}
 ONLINE = {'errors', 'types', 'resources', 'robot_contract'}
 PROCESSES = ONLINE | {'bringup', 'contract_file', 'manifest', 'shared_memory', 'simulation',
-                      'supervisor'}
+                      'graph_arguments', 'parameter_file', 'supervisor'}
 EVERYTHING = {path.stem for path in PACKAGE.iterdir()}
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     'errors': (set(), ROS | TORCH),
@@ -69,6 +69,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     'console': ({'errors', 'trials'}, ROS | TORCH),
     'report': ({'errors', 'trials'}, ROS | TORCH),
     'shared_memory': ({'errors'}, ROS | TORCH),
+    'graph_arguments': ({'errors'}, ROS | TORCH),
+    'parameter_file': ({'errors', 'resources'}, ROS | TORCH),
     'bringup': (PROCESSES, ROS | TORCH),
     'supervisor': (PROCESSES, ROS | TORCH),
     'lifeline': (set(), ROS | TORCH),

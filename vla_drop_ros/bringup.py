@@ -21,18 +21,26 @@ from vla_drop_ros.errors import (
     unknown,
     VlaDropError,
 )
+from vla_drop_ros.graph_arguments import (
+    AB_TRIAL_ARGUMENTS,
+    Argument,
+    DEFAULT_CHECKPOINT,
+    PICK_PLACE_ARGUMENTS,
+    SIMULATED_ROBOT,
+    SIMULATED_ROBOT_ARGUMENTS,
+    Value,
+)
+from vla_drop_ros.parameter_file import parameters_in
 from vla_drop_ros.resources import share_folders, share_path
 from vla_drop_ros.shared_memory import available_bytes, profile_variable
 
-Value = bool | int | float | str
 Parameters = Mapping[str, Value | Sequence[str]]
 
-SIMULATED_ROBOT = 'simulated_arm'
-DEFAULT_CHECKPOINT = 'reference'  # the shipped policy, models/reference
 STOP_DEADLINE = 10.0  # [s] that a node has between the polite signal and SIGKILL
 SETTLED = 5.0  # [s] after which a node that dies did not die of how it was started
 INSTALL_SIMULATION = 'pip install mujoco mink daqp'
 LIFELINE = 'vla_drop_ros.lifeline'
+ARGUMENT_WINS = ('autostart', 'robot', 'checkpoint')  # over a file that lists every default
 TRANSPORT_SEGMENT = 32 * 2**20  # [bytes] a process, as config/fastdds_shm.xml says
 
 
@@ -122,101 +130,6 @@ class Graph:
         return tuple(f'{prefix}/{node.name}' for node in self.nodes)
 
 
-class Argument(NamedTuple):
-    """One thing a user may set when a graph is started."""
-
-    name: str
-    default: Value
-    description: str
-    choices: tuple[str, ...] = ()
-
-    @property
-    def default_text(self) -> str:
-        """Return the default as a user would type it."""
-        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
-
-    def parse(self, text: str) -> Value:
-        """Return the value of ``text`` in the type of the default.
-
-        Raises:
-            VlaDropError: not one of the choices, or not of the type.
-
-        """
-        if self.choices and text not in self.choices:
-            valid = [choice or "''" for choice in self.choices]
-            raise VlaDropError(f'{self.name}: {unknown("value", text, valid)}')
-        if isinstance(self.default, bool):
-            if text.lower() not in ('true', 'false'):
-                raise VlaDropError(f'{self.name}: {text!r} must be true or false')
-            return text.lower() == 'true'
-        try:
-            return type(self.default)(text)
-        except ValueError:
-            kind = {int: 'a whole number', float: 'a number'}[type(self.default)]
-            raise VlaDropError(f'{self.name}: {text!r} must be {kind}') from None
-
-
-TASKS = ('', 'left_bin', 'right_bin', 'on_top', 'beside')
-EXECUTIONS = ('asynchronous', 'synchronous', 'real_time_chunking')
-VARIANTS = ('nominal', 'distractors', 'lighting', 'hard', 'camera', 'start')
-
-SCENE_ARGUMENTS = (
-    Argument('task', '', "task of the simulated scene; '' draws one from the seed", TASKS),
-    Argument('seed', 0, 'seed of the simulated scene'),
-    Argument('variant', 'nominal', 'difficulty of the simulated scene', VARIANTS),
-    Argument('speed', 1.0, 'simulated seconds a second; 0 = as fast as possible'),
-    Argument('viewer_rate', 0.0, 'images a second on studio_camera/image_raw; 0 = none'),
-)
-NAMESPACE_ARGUMENT = Argument('namespace', '', 'namespace of every node, for several robots')
-PICK_PLACE_ARGUMENTS = (
-    Argument('robot', SIMULATED_ROBOT,
-             'robot contract: a file, or the name of one in config/robots'),
-    Argument('checkpoint', DEFAULT_CHECKPOINT,
-             'policy checkpoint: a folder, or the name of one in models'),
-    Argument('instruction', '', "what to do from the start; '' waits for the topic instruction"),
-    Argument('dry_run', False, 'command nothing; a contract that says dry_run stays dry anyway'),
-    Argument('simulator', 'auto', 'start the simulated arm; auto: if the contract is its own',
-             ('auto', 'true', 'false')),
-    Argument('device', 'auto', 'where the policy runs: auto, cpu, cuda, cuda:1 ...'),
-    Argument('threads', 1, 'CPU threads of the policy'),
-    Argument('execution', 'asynchronous',
-             'how chunks follow each other: the robot goes on while the policy thinks, waits for '
-             'it, or goes on and the policy is told', EXECUTIONS),
-    Argument('resident', 1, 'checkpoints kept in memory; 2 or more: going back loads nothing'),
-    Argument('blend', 0.1, 'seconds over which a new chunk fades in'),
-    Argument('ensemble', 0.0, 'seconds in which older chunks lose weight; 0: the newest alone'),
-    Argument('autostart', True, 'configure and activate at once; false: ros2 lifecycle set does'),
-    *SCENE_ARGUMENTS,
-    NAMESPACE_ARGUMENT,
-)
-AB_TRIAL_ARGUMENTS = (
-    Argument('study', '', 'folder of a locked study: vla_drop trials plan DESIGN -o FOLDER'),
-    Argument('operator', '', 'pseudonym of the person at the robot, for the log'),
-    Argument('rig', '', 'YAML that states robot, cameras, light; as config/rigs/example.yaml'),
-    Argument('robot_name', 'robot', 'name of this robot in the log'),
-    Argument('log', '', "log to write or go on with; '' is log.jsonl in the study's folder"),
-    Argument('first_round', 0, 'first round of this robot, where several share a study'),
-    Argument('end_round', 0, 'round before which this robot ends; 0: the last'),
-    Argument('reset_service', '',
-             "service by which a real robot arranges the scene; '': people do it"),
-    Argument('host', '127.0.0.1', 'address of the console; 0.0.0.0: phones reach it, by a token'),
-    Argument('port', 8080, 'port of the console; -1: none'),
-    Argument('trial_file', '',
-             'YAML with further parameters of trial_node, for instance joy_buttons; as '
-             'config/trial.yaml'),
-    Argument('simulated_operator', False, 'a simulated person starts and judges every trial'),
-    Argument('stops_early', True, 'the simulated person stops as soon as the rule allows it'),
-    Argument('bags', True, 'record an MCAP bag of every trial'),
-    *(argument for argument in PICK_PLACE_ARGUMENTS if argument.name not in (
-        'checkpoint', 'instruction', 'resident', 'task', 'seed', 'variant')),
-)
-SIMULATED_ROBOT_ARGUMENTS = (
-    Argument('publish_clock', True, 'publish simulated time on /clock; false: stamp wall time'),
-    *SCENE_ARGUMENTS,
-    NAMESPACE_ARGUMENT,
-)
-
-
 def simulated_robot(*, publish_clock: bool = True, task: str = '', seed: int = 0,
                     variant: str = 'nominal', speed: float = 1.0, viewer_rate: float = 0.0,
                     namespace: str = '') -> Graph:
@@ -233,19 +146,22 @@ def pick_place(*, robot: str = SIMULATED_ROBOT, checkpoint: str = DEFAULT_CHECKP
                instruction: str = '', dry_run: bool = False, simulator: str = 'auto',
                device: str = 'auto', threads: int = 1, execution: str = 'asynchronous',
                resident: int = 1, blend: float = 0.1, ensemble: float = 0.0,
-               autostart: bool = True, namespace: str = '', **scene: Value) -> Graph:
+               replan_period: float = 0.0, autostart: bool = True, use_sim_time: str = 'auto',
+               params_file: str = '', namespace: str = '', **scene: Value) -> Graph:
     """Return policy and gate, and the simulated arm unless a real robot is there.
 
     Raises:
         ContractError: the robot contract is absent or incomplete.
         CheckpointError: the checkpoint folder is absent.
+        VlaDropError: the parameter file is absent or none.
 
     """
     contract_file = find_contract(robot)
     contract = load_contract(contract_file)
     simulate = contract.robot == SIMULATED_ROBOT if simulator == 'auto' else simulator == 'true'
     common: dict[str, Value] = {
-        'use_sim_time': simulate, 'autostart': autostart, 'robot': str(contract_file)}
+        'use_sim_time': simulate if use_sim_time == 'auto' else use_sim_time == 'true',
+        'autostart': autostart, 'robot': str(contract_file)}
     gate = Node('command_gate', 'vla_drop_ros.nodes.command_gate_node',
                 {**common, 'dry_run': dry_run, 'blend': blend, 'ensemble': ensemble},
                 stop_order=1)
@@ -253,9 +169,21 @@ def pick_place(*, robot: str = SIMULATED_ROBOT, checkpoint: str = DEFAULT_CHECKP
         'policy_node', 'vla_drop_ros.nodes.policy_node',
         {**common, 'checkpoint': str(find_checkpoint(checkpoint)), 'device': device,
          'threads': threads, 'execution': execution, 'resident': resident,
-         'instruction': instruction})
+         'replan_period': replan_period, 'instruction': instruction})
     arm = simulated_robot(namespace=namespace, **scene).nodes if simulate else ()  # type: ignore[arg-type]
-    return Graph((*arm, gate, policy), namespace, process_environment(simulate, threads))
+    mine = _with_file((gate, policy), params_file) if params_file else (gate, policy)
+    return Graph((*arm, *mine), namespace, process_environment(simulate, threads))
+
+
+def _with_file(nodes: Sequence[Node], given: str) -> list[Node]:
+    """Return nodes that read a parameter file; an argument that is no default wins over it."""
+    path = Path(given).expanduser().resolve()
+    found = parameters_in(path)
+    defaults = {argument.name: argument.default for argument in PICK_PLACE_ARGUMENTS
+                if argument.name not in ARGUMENT_WINS}
+    return [replace(node, parameter_file=path, parameters={
+        name: value for name, value in node.parameters.items()
+        if name not in found[node.name] or value != defaults.get(name, ())}) for node in nodes]
 
 
 def ab_trial(*, study: str = '', operator: str = '', rig: str = '', robot_name: str = 'robot',
@@ -280,7 +208,7 @@ def ab_trial(*, study: str = '', operator: str = '', rig: str = '', robot_name: 
              for node in base.nodes]
     common = {key: nodes[-1].parameters[key] for key in ('use_sim_time', 'robot')}
     scene: dict[str, Value] = {'reset_service': reset_service}
-    if common['use_sim_time']:
+    if nodes[0].name == 'simulated_robot':
         scene = {'reset_service': 'simulated_robot/reset', 'scene_parameters': 'simulated_robot',
                  'success_topic': 'simulated_robot/success', 'ends_on_success': True}
     nodes.append(Node('trial_node', 'vla_drop_ros.nodes.trial_node', {

@@ -13,13 +13,9 @@ import tempfile
 import time
 from typing import NamedTuple
 
-from vla_drop_ros.bringup import (
-    DEFAULT_CHECKPOINT,
-    find_checkpoint,
-    INSTALL_SIMULATION,
-    process_environment,
-)
+from vla_drop_ros.bringup import find_checkpoint, INSTALL_SIMULATION, process_environment
 from vla_drop_ros.errors import SimulationError, VlaDropError
+from vla_drop_ros.graph_arguments import DEFAULT_CHECKPOINT
 from vla_drop_ros.shared_memory import available_bytes, leaked_bytes, profile_variable
 
 OLDEST_PYTHON = (3, 10)

@@ -18,7 +18,7 @@ import time
 import numpy as np
 from rich.console import Console
 
-from vla_drop_ros import __version__, bringup, preflight
+from vla_drop_ros import __version__, bringup, graph_arguments, preflight
 from vla_drop_ros.cli import trials_report
 from vla_drop_ros.cli.drop import block_numbers, named_blocks
 from vla_drop_ros.cli.trials_study import run_with_progress
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--minutes', type=float, default=5.0,
                         help='as many rounds as surely fit (default: %(default)s)')
     parser.add_argument('--rounds', type=int, help='rounds of 4 scenes, instead of --minutes')
-    parser.add_argument('--checkpoint', default=bringup.DEFAULT_CHECKPOINT,
+    parser.add_argument('--checkpoint', default=graph_arguments.DEFAULT_CHECKPOINT,
                         help='baseline, a folder or the name of one in models')
     parser.add_argument('--candidate',
                         help=f'checkpoint to compare (default: {RECOVERED} beside the shipped '
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--language', default='', metavar='I,J,...',
                         help='compare a copy without these language blocks, not trained again')
     parser.add_argument('--seed', type=int, default=900_000, help='seed of the first scene')
-    parser.add_argument('--variant', default='nominal', choices=bringup.VARIANTS)
+    parser.add_argument('--variant', default='nominal', choices=graph_arguments.VARIANTS)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -168,7 +168,7 @@ def make_candidate(args: argparse.Namespace, baseline: Path) -> Path:
             raise PlanError('--candidate is taken as it is; leave --vision and --language out')
         return bringup.find_checkpoint(args.candidate)
     plan = {stack: block_numbers(stack, getattr(args, stack)) for stack in ('vision', 'language')}
-    if not any(plan.values()) and args.checkpoint == bringup.DEFAULT_CHECKPOINT:
+    if not any(plan.values()) and args.checkpoint == graph_arguments.DEFAULT_CHECKPOINT:
         return bringup.find_checkpoint(RECOVERED)
     from vla_drop_ros.pruning.drop import drop_checkpoint
     output: Path = args.output / SMALLER

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from vla_drop_ros import preflight
-from vla_drop_ros.bringup import DEFAULT_CHECKPOINT
+from vla_drop_ros.graph_arguments import DEFAULT_CHECKPOINT
 from vla_drop_ros.preflight import Check
 
 EXAMPLES = """\
