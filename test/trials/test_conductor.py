@@ -115,6 +115,23 @@ def test_answers_say_how_far_a_failure_came(design_data: dict[str, Any]) -> None
         ('grasped', 0.5), ('', 0.0), ('reached', 0.25), ('', 1.0), ('', 0.0)]
 
 
+def test_who_pressed_is_in_every_event_of_a_press(design: Design) -> None:
+    """Start, stop, verdict, undo, incident, finish; what nobody pressed names nobody."""
+    study = Study(design, stops_after=1)
+    for name in ('start', 'near_miss', 'stop', 'success', 'undo', 'success', 'finish'):
+        if name == 'finish':
+            study.conductor.course.may_stop = True
+        assert study.press(name, who='ann')
+    pressed = [data for kind, data in study.events if kind in (
+        'started', 'incident', 'ended', 'judged', 'undone', 'finished')]
+    assert {(data['who'], data['source']) for data in pressed} == {('ann', 'web')}
+    assert len(pressed) == 7
+    other = Study(design)
+    other.press('start', who='ann')
+    other.conductor.end('timeout', 9.0)
+    assert 'who' not in other.events[-1][1]
+
+
 def test_a_verdict_needs_a_stop_first(study: Study) -> None:
     """Nobody judges a trial that has not run, or still runs."""
     assert not study.press('success')

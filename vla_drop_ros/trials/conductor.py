@@ -182,25 +182,28 @@ class Conductor:
         if event is not None:
             self._tell(*event)
         elif verb.name == 'stop':
-            self.end('stopped', now)
+            self.end('stopped', now, verb.source, verb.who)
         elif verb.name == 'undo':
             return self._undo(verb)
         else:
             return self._judge(verb, code)
         return Reply(True, f'{verb.name.replace("_", " ")}: trial {code}')
 
-    def end(self, reason: str, now: float) -> None:
+    def end(self, reason: str, now: float, source: str = '', who: str = '') -> None:
         """End the running trial: people stopped it, time was up, or something broke.
 
         Args:
             reason: one of ``END_REASONS``.
             now: node clock, [s].
+            source: of the press that stopped it, '' where nobody did.
+            who: pressed it.
 
         """
         if reason not in END_REASONS:
             raise ValueError(unknown('end of a trial', reason, END_REASONS))
         if self.phase is Phase.RUNNING:
-            self._tell('ended', {'code': self.current.code, 'reason': reason, 'stamp': now})
+            by = {'source': source, 'who': who} if source else {}
+            self._tell('ended', {'code': self.current.code, 'reason': reason, 'stamp': now, **by})
 
     def tick(self, now: float) -> bool:
         """End a trial whose time is up; return whether it was."""
@@ -227,10 +230,11 @@ class Conductor:
         if verb.name in INCIDENTS:
             return 'incident', {**by, 'kind': verb.name, 'stamp': now, 'note': verb.note[:2000]}
         events: dict[str, tuple[str, dict[str, Any]]] = {
-            'start': ('started', {'code': code, 'stamp': now, 'source': verb.source}),
+            'start': ('started', {**by, 'stamp': now}),
             'guess': ('guessed', {'code': code, 'guess': verb.reason, 'who': verb.who}),
             'finish': ('finished', {'reason': 'as the rule allows' if self.course.may_stop else
-                                    'people ended it, the rule has no answer yet'}),
+                                    'people ended it, the rule has no answer yet',
+                                    'source': verb.source, 'who': verb.who}),
             'forget': ('forgotten', by)}
         return events.get(verb.name)
 
