@@ -208,7 +208,7 @@ class Operator:
             self.press(kind, code=code, note='beside the bin' if kind == 'collision' else '')
         if what.seconds >= self.design.timeout:
             self.now += self.design.timeout + 0.01
-            self.conductor.tick(self.now)
+            self.conductor.end('timeout', self.now)
         else:
             self.now += what.seconds
             self.press('stop', code=code)

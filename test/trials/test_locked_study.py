@@ -74,3 +74,21 @@ def test_a_study_without_horizon_is_loaded_as_it_was_locked(design: Design,
     study = lock(replace(design, stopping=Stopping('anytime', 0)), tmp_path / 'study', identity,
                  '1.0')
     assert load_study(tmp_path / 'study').to_dict() == study.to_dict()
+
+
+@pytest.mark.parametrize('change', ['changed', 'removed'])
+def test_a_reference_picture_that_was_changed_is_found(design: Design, tmp_path: Path,
+                                                       change: str) -> None:
+    """Its hash is part of the design; without pictures the design has the digest it always had."""
+    picture = {design.conditions[1].id: b'as it was'}
+    study = lock(design, tmp_path / 'study', lambda name: f'{len(name):064}', '1.0', pictures=picture)
+    assert study.design.digest == load_study(tmp_path / 'study').design.digest
+    bare = lock(design, tmp_path / 'bare', lambda name: f'{len(name):064}', '1.0')
+    assert study.design.digest != bare.design.digest
+    assert 'picture' not in (tmp_path / 'bare' / 'study.json').read_text()
+    path = tmp_path / 'study' / 'references' / f'{design.conditions[1].id}.jpg'
+    path.write_bytes(b'otherwise')
+    if change == 'removed':
+        path.unlink()
+    with pytest.raises(TrialError, match=f'picture of {design.conditions[1].id}'):
+        load_study(tmp_path / 'study')

@@ -25,7 +25,7 @@ from vla_drop_ros.trials.boundary import Boundary
 from vla_drop_ros.trials.design import load_design
 from vla_drop_ros.trials.locked_study import lock, SECRET_FILE, STUDY_FILE
 from vla_drop_ros.trials.plan_summary import describe
-from vla_drop_ros.trials.reference_pictures import read_references, write_references
+from vla_drop_ros.trials.reference_pictures import read_references
 
 EXAMPLES = """\
 examples:
@@ -78,8 +78,7 @@ def plan(args: argparse.Namespace) -> int:
                     tasks[name] = progress.add_task(f'stopping rule, {name}', total=total)
                 progress.update(tasks[name], completed=done)  # type: ignore[arg-type]
 
-            study = lock(design, args.output, identify, __version__, show)
-        write_references(args.output, pictures)
+            study = lock(design, args.output, identify, __version__, show, pictures)
         found = study.boundaries
     for line in describe(design, args.baseline, args.discordance, found):
         console.print(line, soft_wrap=True)

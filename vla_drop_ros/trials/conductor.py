@@ -205,13 +205,6 @@ class Conductor:
             by = {'source': source, 'who': who} if source else {}
             self._tell('ended', {'code': self.current.code, 'reason': reason, 'stamp': now, **by})
 
-    def tick(self, now: float) -> bool:
-        """End a trial whose time is up; return whether it was."""
-        if self.phase is Phase.RUNNING and now - self.current.started >= self._design.timeout:
-            self.end('timeout', now)
-            return True
-        return False
-
     def measure(self, code: str, values: Mapping[str, Any]) -> None:
         """Keep what was measured in a trial: latency, memory, bag, pictures."""
         self._tell('measured', {'code': code, 'values': dict(values)})

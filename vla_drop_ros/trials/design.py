@@ -46,10 +46,11 @@ class Condition:
 
     Attributes:
         id: short name.
-        instruction: sent to the policy, word for word.
+        instruction: sent to the policy, word for word; a simulated scene has its own.
         setup: what the person at the robot arranges, in words.
         task: stratum of the report, for instance ``left_bin``.
         reference_image: picture of the arranged scene, relative to the design file; '' for none.
+        picture: sha256 of it as the study keeps it; filled in when the design is locked.
 
     """
 
@@ -58,11 +59,12 @@ class Condition:
     setup: str = ''
     task: str = ''
     reference_image: str = ''
+    picture: str = ''
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of the rubric: a yes/no question whose answers are counted into the progress."""
+    """One step of the rubric: a yes/no question; the last yes says how far a failure came."""
 
     id: str
     text: str
@@ -134,8 +136,12 @@ class Design:
         return self.stopping.horizon // len(self.conditions)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types."""
-        return {**asdict(self), 'simulation': dict(self.simulation)}
+        """Return plain JSON types; a condition without a picture has none, as in older studies."""
+        found = {**asdict(self), 'simulation': dict(self.simulation)}
+        for condition in found['conditions']:
+            if not condition['picture']:
+                del condition['picture']
+        return found
 
     @property
     def digest(self) -> str:
@@ -173,7 +179,7 @@ def parse_design(data: object, source: str = 'design') -> Design:
         question=reader.text('question'),
         arms=arms,
         conditions=tuple(reader.items('conditions', Condition, ('id', 'instruction'),
-                                      ('setup', 'task', 'reference_image'))),
+                                      ('setup', 'task', 'reference_image', 'picture'))),
         margin=reader.number('margin', 0.0, 1.0),
         alpha=reader.number('alpha', 0.0, 0.5),
         stopping=reader.stopping(),

@@ -8,6 +8,7 @@ changes any of it afterwards is found out at the next load.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 import json
 import os
 from pathlib import Path
@@ -17,6 +18,7 @@ from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.boundary import Boundary
 from vla_drop_ros.trials.design import Design, parse_design
 from vla_drop_ros.trials.evidence import boundaries, check_boundaries, Progress, Terms
+from vla_drop_ros.trials.reference_pictures import changed_references, write_references
 from vla_drop_ros.trials.sealed_schedule import new_secret, read_secret, SealedSchedule
 
 STUDY_FILE, SECRET_FILE = 'study.json', 'secret'
@@ -48,7 +50,8 @@ class LockedStudy:
 
 
 def lock(design: Design, folder: Path, identify: Callable[[str], str], tool_version: str,
-         progress: Progress | None = None) -> LockedStudy:
+         progress: Progress | None = None, pictures: Mapping[str, bytes] | None = None
+         ) -> LockedStudy:
     """Lock a design into a folder.
 
     Args:
@@ -57,6 +60,7 @@ def lock(design: Design, folder: Path, identify: Callable[[str], str], tool_vers
         identify: returns the identity of a checkpoint, 64 hex digits.
         tool_version: version of this package.
         progress: of the stopping rule's thresholds, which take seconds to minutes.
+        pictures: of the scenes as JPEG, by condition; None: there are none.
 
     Raises:
         TrialError: the folder holds a study, or cannot be written.
@@ -65,8 +69,11 @@ def lock(design: Design, folder: Path, identify: Callable[[str], str], tool_vers
     path = folder / STUDY_FILE
     if path.exists():
         raise TrialError(f'{path} exists: the study is locked already; choose another folder')
+    shown = pictures or {}
     whole = replace(design, arms=tuple(
-        replace(arm, hash=identify(arm.checkpoint)) for arm in design.arms))
+        replace(arm, hash=identify(arm.checkpoint)) for arm in design.arms),
+        conditions=tuple(replace(one, picture=sha256(shown[one.id]).hexdigest()
+                                 if one.id in shown else '') for one in design.conditions))
     hashes = [arm.hash for arm in whole.arms]
     if len(set(hashes)) != len(hashes):
         raise TrialError('two arms are the same checkpoint: '
@@ -74,6 +81,7 @@ def lock(design: Design, folder: Path, identify: Callable[[str], str], tool_vers
     found = boundaries(Terms.of(whole), progress=progress)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        write_references(folder, shown)
     except OSError as error:
         raise TrialError(f'cannot create {folder}: {error.strerror}') from error
     schedule = SealedSchedule(whole, new_secret(folder / SECRET_FILE))
@@ -117,6 +125,10 @@ def load_study(folder: Path) -> LockedStudy:
         raise TrialError(f'{path} is damaged: {error!r}') from error
     if digest != design.digest:
         raise TrialError(f'{path}: the design was changed after it was locked')
+    changed = changed_references(folder, design)
+    if changed:
+        raise TrialError(f'{path}: the reference picture of {", ".join(changed)} was changed or '
+                         'removed after it was locked; bring it back, or plan a new study')
     terms = Terms.of(design)
     if terms.rule == 'exact_paired':
         check_boundaries(found, terms)

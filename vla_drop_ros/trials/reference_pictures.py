@@ -58,6 +58,20 @@ def write_references(folder: Path, pictures: Mapping[str, bytes]) -> None:
         path.write_bytes(picture)
 
 
+def changed_references(folder: Path, design: Design) -> list[str]:
+    """Return the conditions whose picture in a study is not the one that was locked."""
+    found = []
+    for condition in design.conditions:
+        path = folder / REFERENCES / f'{condition.id}.jpg'
+        try:
+            same = not condition.picture or (
+                sha256(path.read_bytes()).hexdigest() == condition.picture)
+        except OSError:
+            same = False
+        found += [] if same else [condition.id]
+    return found
+
+
 class ReferencePictures:
     """JPEG files in the folder of a study; written once, never overwritten."""
 
