@@ -81,7 +81,8 @@ def test_a_reference_picture_that_was_changed_is_found(design: Design, tmp_path:
                                                        change: str) -> None:
     """Its hash is part of the design; without pictures the design has the digest it always had."""
     picture = {design.conditions[1].id: b'as it was'}
-    study = lock(design, tmp_path / 'study', lambda name: f'{len(name):064}', '1.0', pictures=picture)
+    study = lock(design, tmp_path / 'study', lambda name: f'{len(name):064}', '1.0',
+                 pictures=picture)
     assert study.design.digest == load_study(tmp_path / 'study').design.digest
     bare = lock(design, tmp_path / 'bare', lambda name: f'{len(name):064}', '1.0')
     assert study.design.digest != bare.design.digest
