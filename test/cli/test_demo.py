@@ -142,3 +142,14 @@ def test_without_a_whole_pair_there_is_no_animation(
     """A study that was stopped early still gets its report."""
     demo.write_film(tmp_path, [row(0, 'baseline', True)])
     assert not (tmp_path / demo.FILM).exists()
+
+
+def test_what_the_readme_says_of_its_pairs(tiny_checkpoint: Path) -> None:
+    """Without a single difference two rounds show nothing, six are the least that do."""
+    smaller, shown = tiny_checkpoint.with_name('smaller'), {}
+    for rounds in (2, 5, 6):
+        terms = Terms.of(demo.design_of(arguments(), tiny_checkpoint, smaller, rounds))
+        path = tuple((0, 0, 4 * done) for done in range(1, rounds + 1))
+        looks = evidence(path, 'non_inferior', terms, boundaries(terms))
+        shown[rounds] = rejected_at(looks) > 0
+    assert shown == {2: False, 5: False, 6: True}

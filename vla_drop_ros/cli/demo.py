@@ -38,7 +38,8 @@ from vla_drop_ros.trials.study_log import LOG_FILE
 
 EXAMPLES = """\
 examples:
-  vla_drop demo                      2 rounds of 4 scenes, less than five minutes
+  vla_drop demo                      2 rounds of 4 scenes, less than five minutes; too few to
+                                     show "no worse", for which 6 rounds are the least
   vla_drop demo --quick              1 round of 2 scenes, to see that everything works
   vla_drop demo --vision 2,4 --rounds 10 -o two_vision_blocks_less
   vla_drop demo --candidate my_pruned_checkpoint --variant distractors
