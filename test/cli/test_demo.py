@@ -15,6 +15,7 @@ from vla_drop_ros.cli.main import main
 from vla_drop_ros.errors import PlanError, VlaDropError
 from vla_drop_ros.manifest import load_manifest
 from vla_drop_ros.report.trial_row import TrialRow
+from vla_drop_ros.trials.evidence import boundaries, evidence, rejected_at, Terms
 from vla_drop_ros.trials.film import Recording
 
 
