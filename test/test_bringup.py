@@ -176,6 +176,8 @@ def test_scene_choices_are_those_of_the_simulator() -> None:
     from vla_drop_ros.simulation.environment import PickPlaceEnvironment
     assert ('', *PickPlaceEnvironment.tasks_available()) == graph_arguments.TASKS
     assert PickPlaceEnvironment.variants_available() == graph_arguments.VARIANTS
+    told = share_path('config', 'simulated_robot.yaml').read_text(encoding='utf-8')
+    assert f'# {", ".join(graph_arguments.VARIANTS)}\n' in told
 
 
 def test_execution_choices_are_those_of_the_policy_node() -> None:

@@ -11,6 +11,8 @@ import numpy as np
 from bench.drill.cell import Cell
 from bench.drill.person import wait_until
 from vla_drop_ros.bringup import find_checkpoint
+from vla_drop_ros.errors import VlaDropError
+from vla_drop_ros.runtime.stream_health import FROZEN_TRAVEL
 
 Action = Callable[[Cell, np.random.Generator], float]
 Undo = Callable[[Cell], None]
@@ -18,6 +20,12 @@ Undo = Callable[[Cell], None]
 SWAP = 'reference-half'
 APPEARS = 30.0    # [s] until an inference fault must have shown
 READY = 30.0      # [s] that a restarted node may take
+CAMERA_PERIOD = 0.1
+"""Time between two images of the simulated robot, [s]."""
+
+
+class NotShownError(VlaDropError):
+    """A fault that nothing in the graph could tell from a healthy stream, in this scene."""
 
 
 def distort(kind: str, mode: str) -> Action:
@@ -31,6 +39,27 @@ def distort(kind: str, mode: str) -> Action:
 def undistort(cell: Cell) -> None:
     """Let every stream pass again."""
     cell.distort('pass', *cell.streams)
+
+
+def freeze_while_it_moves(cell: Cell, rng: np.random.Generator) -> float:
+    """Freeze the picture of a camera, drawn at random, under fresh stamps.
+
+    Raises:
+        NotShownError: the arm did not get as far meanwhile as a picture has to notice.
+
+    """
+    wall = distort('camera', 'freeze_fresh')(cell, rng)
+    contract, begin = cell.contract, cell.listener(reaction=wall, until=wall)['node']
+    tick = 1.0 / contract['control_rate']
+    old = max(camera['max_age'] for camera in contract['cameras'].values()) + CAMERA_PERIOD
+    ends = begin + old + CAMERA_PERIOD
+    wait_until(lambda: cell.status()['node'] > ends + tick, APPEARS, 'the clock did not go on')
+    # The first image that stays is of the first span, the one that is too many of the second.
+    distance = cell.listener(apart=[[begin - tick, begin + CAMERA_PERIOD + tick],
+                                    [begin + old, ends]])['distance']
+    if distance <= FROZEN_TRAVEL:
+        raise NotShownError(f'the arm moved {distance:.3f} m, needed is {FROZEN_TRAVEL:.2f} m')
+    return wall
 
 
 def leave(cell: Cell, rng: np.random.Generator) -> float:

@@ -9,16 +9,15 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.drill import actions
+from bench.drill.actions import CAMERA_PERIOD
 from bench.drill.cell import Cell
+from vla_drop_ros.runtime.stream_health import FROZEN_TRAVEL
 
 ALLOWANCE = 0.1
 """Added to every bound, [s]. A fault shows to the drill when the relay, the signal or the policy
 tells, and to the graph one or two message hops later (about 10 ms each where processors are free,
 the clock of the simulated robot has steps of 20 ms); on a shared machine a process waits for its
 turn. It is not tuned to a measurement."""
-
-CAMERA_PERIOD = 0.1
-"""Time between two images of the simulated robot, [s]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,8 @@ class Fault:
         name: short name.
         group: which part fails.
         expected: what has to follow.
-        inject: makes it happen; returns when it did (monotonic, [s]).
+        inject: makes it happen; returns when it did (monotonic, [s]). Raises NotShownError where
+            the scene is such that nothing can tell; then another one is drawn.
         clear: takes it away.
         bound: time to stop without the allowance, [s], and the reason for it.
         measure: ``stop_node``: the last command that differs from the one before, in node time;
@@ -86,6 +86,7 @@ class Fault:
         during: what has to hold while the fault lasts; returns what does not.
         release: lets go of a latch.
         recovery: wall time that the return to motion may take, [s].
+        latest: time after the first motion at which it comes, [s].
 
     """
 
@@ -99,6 +100,7 @@ class Fault:
     during: Callable[[Cell], list[str]] = lambda cell: []
     release: Undo = lambda cell: None
     recovery: float = 5.0
+    latest: float = 1.2
 
 
 STOPS, LATCHES, LIMITS = Expected.STOPS, Expected.LATCHES, Expected.LIMITS
@@ -109,6 +111,11 @@ CAMERA: Bound = (lambda t: t.camera + 2 * t.tick,
 FROZEN: Bound = (lambda t: CAMERA_PERIOD + t.camera + 2 * t.tick,
                  'the next image is the one that stays, max_age of the camera, a tick of the '
                  'policy, a tick of the gate')
+SAME_PIXELS: Bound = (lambda t: 2 * CAMERA_PERIOD + t.camera + 2 * t.tick,
+                      'the next image is the one that stays, the first one that is more than '
+                      'max_age of the camera newer tells (scenes in which the arm is not '
+                      f'{FROZEN_TRAVEL:.2f} m away by then do not count), a tick of the policy, a '
+                      'tick of the gate')
 CHANGED: Bound = (lambda t: CAMERA_PERIOD + 2 * t.tick,
                   'the next image shows it, a tick of the policy, a tick of the gate')
 JOINTS: Bound = (lambda t: t.joints + 2 * t.tick,
@@ -122,11 +129,17 @@ BAD_ANSWER: Bound = (lambda t: t.dead_man + 2 * t.tick,
                      'from the start of the inference that fails dead_man runs')
 REJECTED: Bound = (lambda t: t.horizon + t.dead_man + t.tick,
                    'the gate refuses every chunk; the last good one runs out, then dead_man')
+NOT_ASKED: Bound = (lambda t: 2 * t.tick, 'the policy pauses, a tick of the gate')
 WATCHED: Bound = (lambda t: 1.0, 'watched for 1 s; nothing has to stop')
 
 
 def _stream(name: str, mode: str, expected: Expected, bound: Bound, kind: str) -> Fault:
     return Fault(name, 'streams', expected, actions.distort(kind, mode), actions.undistort, bound)
+
+
+def _instruction(name: str, expected: Expected, text: str, bound: Bound) -> Fault:
+    return Fault(f'instruction {name}', 'instruction', expected, actions.instruct(text),
+                 actions.instruct_again, bound)
 
 
 def _inference(name: str, expected: Expected, bound: Bound) -> Fault:
@@ -137,7 +150,8 @@ def _inference(name: str, expected: Expected, bound: Bound) -> Fault:
 FAULTS: tuple[Fault, ...] = (
     _stream('camera stops', 'stop', STOPS, CAMERA, 'camera'),
     _stream('camera freezes, stamp too', 'freeze', STOPS, FROZEN, 'camera'),
-    _stream('camera freezes, fresh stamps', 'freeze_fresh', LIMITS, WATCHED, 'camera'),
+    Fault('camera freezes, fresh stamps', 'streams', STOPS, actions.freeze_while_it_moves,
+          actions.undistort, SAME_PIXELS, latest=0.3),  # with way enough ahead of the arm
     _stream('camera lags 1 s', 'lag', STOPS, CAMERA, 'camera'),
     _stream('camera doubles its size', 'resize', STOPS, CHANGED, 'camera'),
     _stream('camera sends half images', 'truncate', STOPS, BAD_INPUT, 'camera'),
@@ -156,13 +170,12 @@ FAULTS: tuple[Fault, ...] = (
     _stream('pose stamp 10 s ahead', 'stamp_future', STOPS, POSE, 'pose'),
     Fault('robot leaves DDS, comes back', 'streams', STOPS, actions.leave, actions.come_back,
           POSE),
-    Fault('instruction empty', 'instruction', STOPS, actions.instruct(''),
-          actions.instruct_again, (lambda t: 2 * t.tick, 'the policy pauses, a tick of the gate')),
-    Fault('instruction of 100 kB', 'instruction', LIMITS, actions.instruct('put it ' * 14629),
-          actions.instruct_again, WATCHED),
-    Fault('instruction not ASCII', 'instruction', LIMITS,
-          actions.instruct('Lege den roten W\u00fcrfel links ab \u2b05 \U0001f916\u202e\x01'),
-          actions.instruct_again, WATCHED),
+    _instruction('empty', STOPS, '', NOT_ASKED),
+    _instruction('of 100 kB', STOPS, 'put it ' * 14629, NOT_ASKED),
+    _instruction('with a control character', STOPS, 'put the red cube\x01 in the left bin',
+                 NOT_ASKED),
+    _instruction('not ASCII', LIMITS, 'put the red W\u00fcrfel \u7ea2\u8272 \U0001f916 in the '
+                 'left bin \u2b05\u202e', WATCHED),
     Fault('malformed chunks on the wire', 'streams', LIMITS, actions.malformed_chunks,
           actions.nothing, WATCHED),
     Fault('policy killed', 'processes', STOPS, actions.kill('policy_node'),

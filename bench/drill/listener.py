@@ -8,7 +8,8 @@ Settings: ``contract``, the YAML file whose numbers hold; ``truth``, the topic o
 pose; ``clock``, the topic of the graph's clock. Asked ``{"status": 1}`` it tells what happens now;
 ``{"carry": bool}``, ``{"restarted": 1}`` and ``{"silence": why}`` tell it what to expect;
 ``{"reaction": wall, "until": wall}`` asks what followed a fault, and ``{"violations": wall}`` what
-was found since; it answers with ``done``.
+was found since; ``{"apart": [[begin, end], [begin, end]]}`` how far the arm was in the second span
+of stamps from anywhere in the first; it answers with ``done``.
 """
 
 from bisect import bisect_right
@@ -30,7 +31,7 @@ from std_msgs.msg import Float64MultiArray, String
 import yaml
 
 from bench.child import Bench
-from bench.drill.watch import CommandWatch, Numbers, reaction, Sample
+from bench.drill.watch import apart, CommandWatch, Numbers, reaction, Sample
 
 DEEP = 200
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=DEEP,
@@ -109,6 +110,8 @@ class Listener:
             states = [text for when, text in self.states if wall < when <= until]
             return {'done': True, **asdict(reaction(watch, wall, node, until)), 'node': node,
                     'states': states}
+        if 'apart' in wish:
+            return {'done': True, 'distance': apart(watch.truth, *wish['apart'])}
         if 'violations' in wish:
             watch.settle(time.monotonic())
             return {'done': True, 'found': [asdict(one) for one in watch.violations

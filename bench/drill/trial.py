@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.drill.actions import NotShownError
 from bench.drill.cell import Cell
 from bench.drill.faults import ALLOWANCE, Expected, Fault, Times
 from bench.drill.motion import NUMBER_ERROR
@@ -16,10 +17,10 @@ from bench.drill.watch import SETTLING
 from vla_drop_ros.errors import VlaDropError
 
 SCENES = 100_000      # seeds that are drawn from
-LATEST = 1.2          # [s] after the first motion at which a fault comes
 AFTER = 0.4           # [s] that is watched beyond the bound
 LATCHED = 1.0         # [s] for which a latch is watched after the fault has gone
 ATTEMPTS = 4          # scenes that are tried until the arm moves
+DRAWN = 20            # scenes that are drawn until the fault can show
 CATCHING_UP = 2.0     # times the speed limit of its target is what the arm may reach behind it
 SLOWEST = 4.0         # wall seconds a node second: beyond, the machine is too busy for a drill
 
@@ -32,6 +33,7 @@ class Trial:
         fault: its name.
         seed: of the scene.
         bound: time to stop with the allowance, [s].
+        drawn: scenes that it took until the fault could show.
         stop: time to stop, [s]; what clock it is in says the fault.
         commanded: largest distance of a command from the last one before the fault, [m].
         physical: largest distance of the arm from where it was, [m].
@@ -47,6 +49,7 @@ class Trial:
     fault: str
     seed: int
     bound: float
+    drawn: int = 0
     stop: float = 0.0
     commanded: float = 0.0
     physical: float = 0.0
@@ -67,14 +70,14 @@ def run_trial(cell: Cell, fault: Fault, rng: np.random.Generator) -> Trial:
     """Put one fault into a moving cell, and take it out again.
 
     Raises:
-        VlaDropError: the arm did not move, or a part of the cell did not answer.
+        VlaDropError: the arm did not move, a part of the cell did not answer, or the fault could
+            show in no scene.
 
     """
     times = Times.of(cell.contract, cell.spec)
     trial = Trial(fault.name, 0, fault.bound[0](times) + ALLOWANCE)
     began = time.monotonic()
-    trial.seed = _bring_to_motion(cell, rng)
-    wall = fault.inject(cell, rng)
+    wall = _break(cell, fault, trial, rng)
     _watch(cell, fault, wall, trial.bound + AFTER)
     _measure(cell, fault, trial, wall, times.tick)
     trial.problems += fault.during(cell)
@@ -106,14 +109,33 @@ def named(found: list[dict[str, Any]], wall: float) -> list[str]:
     return lines
 
 
-def _bring_to_motion(cell: Cell, rng: np.random.Generator) -> int:
-    """Set up a scene and return its seed at a random instant while the arm moves."""
+def _break(cell: Cell, fault: Fault, trial: Trial, rng: np.random.Generator) -> float:
+    """Put the fault into a scene in which it can show; return when (monotonic, [s])."""
+    for trial.drawn in range(1, DRAWN + 1):
+        trial.seed = _bring_to_motion(cell, rng, fault.latest)
+        try:
+            return fault.inject(cell, rng)
+        except NotShownError as error:
+            fault.clear(cell)
+            why = str(error)
+    raise VlaDropError(f'{fault.name}: could not show in {DRAWN} scenes (the last: {why})')
+
+
+def _bring_to_motion(cell: Cell, rng: np.random.Generator, latest: float) -> int:
+    """Set up a scene and return its seed at a random instant while the arm moves.
+
+    Args:
+        cell: to set it up in.
+        rng: what is random.
+        latest: after the first motion, [s].
+
+    """
     for attempt in range(ATTEMPTS):
         seed = int(rng.integers(SCENES))
         cell.new_scene(seed)
         try:
             cell.wait_for_motion()
-            time.sleep(float(rng.uniform(0.0, LATEST)))
+            time.sleep(float(rng.uniform(0.0, latest)))
             cell.wait_for_motion(limit=5.0)
         except VlaDropError:
             cell.check()

@@ -329,6 +329,26 @@ def reaction(watch: CommandWatch, wall: float, node: float, until: float) -> Rea
         commanded, until_held, _spread(truth, wall), _fastest(truth, wall), speed)
 
 
+def apart(truth: Sequence[Sample], first: tuple[float, float],
+          second: tuple[float, float]) -> float:
+    """Return how far the arm was, all through a span of stamps, from anywhere in an earlier one.
+
+    Args:
+        truth: where it was.
+        first: begin and end of the earlier span, [s].
+        second: of the later one, [s].
+
+    Returns:
+        The smallest distance, [m]; 0 where it was not heard in both.
+
+    """
+    before, after = (np.array([one.position for one in truth if begin <= one.stamp <= end])
+                     for begin, end in (first, second))
+    if not len(before) or not len(after):
+        return 0.0
+    return float(np.linalg.norm(after[:, None] - before[None], axis=2).min())
+
+
 def _spread(truth: Sequence[Sample], wall: float) -> float:
     """Return how far the arm came from where it was at ``wall``, [m]."""
     start = next((one for one in reversed(truth) if one.wall <= wall), None)

@@ -2,15 +2,22 @@
 """The table of faults: bounds that follow from the contract, and a name for each."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import numpy as np
+import pytest
 import yaml
 
-from bench.drill.cell import drill_contract
+from bench.drill.actions import CAMERA_PERIOD
+from bench.drill.cell import Cell, drill_contract
 from bench.drill.faults import Expected, FAULTS, Times
 from bench.faults import chosen
 from bench.soak import survivable
 from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.errors import VlaDropError
+from vla_drop_ros.runtime.instruction import instruction_fault
+from vla_drop_ros.runtime.observation_sync import ObservationSync
 from vla_drop_ros.types import ActionSpec
 
 SPEC = ActionSpec(('x', 'y', 'z', 'gripper'), 'base_link', 'delta', 0.1, 8, 4)
@@ -28,6 +35,41 @@ def test_bounds_are_made_of_the_contract() -> None:
     assert abs(bounds['e-stop'] - 0.05) < 1e-9
     assert abs(bounds['pose stops'] - (0.3 + 0.05)) < 1e-9
     assert abs(bounds['camera stops'] - (0.5 + 0.05 + 0.05)) < 1e-9
+
+
+def test_an_instruction_has_to_stop_exactly_where_it_is_refused() -> None:
+    """Too long and with a control character it pauses; in any script it is an instruction."""
+    sent: list[str] = []
+    person = SimpleNamespace(instruct=sent.append)
+    for fault in FAULTS:
+        if fault.group != 'instruction':
+            continue
+        fault.inject(cast(Cell, SimpleNamespace(person=person)), np.random.default_rng(0))
+        refused = not sent[-1] or bool(instruction_fault(sent[-1]))
+        assert (fault.expected == Expected.STOPS) == refused, fault.name
+    assert any(not text.isascii() and not instruction_fault(text) for text in sent)
+    assert len(sent) == 4
+
+
+@pytest.mark.parametrize('start', [0.0, 0.03, 0.07])
+@pytest.mark.parametrize('first', [0.0, 0.05, CAMERA_PERIOD])
+def test_a_picture_that_stays_is_found_by_its_bound(
+        tmp_path: Path, first: float, start: float) -> None:
+    """With the drill's contract, wherever the first image that stays lies after the fault."""
+    path = tmp_path / 'robot.yaml'
+    path.write_text(yaml.safe_dump(drill_contract('simulated_arm')[0]), encoding='utf-8')
+    sync: ObservationSync[str] = ObservationSync(load_contract(path))
+    fault = next(fault for fault in FAULTS if fault.name == 'camera freezes, fresh stamps')
+    assert fault.expected == Expected.STOPS
+    last = start + fault.bound[0](times()) - 2 * times().tick  # what is left for the two ticks
+    for number in range(11):
+        stamp = start + first + number * CAMERA_PERIOD
+        if stamp > last + 1e-9:
+            break
+        sync.add_pose(stamp, (0.2 * stamp, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0), 'base_link')
+        sync.add_image('front', stamp, 'picture', '80x80 rgb8', unchanged=number > 0)
+        snapshot, problems = sync.join(stamp, ('front',), False)
+    assert snapshot is None and 'frozen' in problems[0]
 
 
 def test_names_and_reasons_are_given() -> None:

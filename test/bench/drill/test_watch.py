@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from bench.drill.watch import CommandWatch, Numbers, reaction, Sample, SETTLING
+from bench.drill.watch import apart, CommandWatch, Numbers, reaction, Sample, SETTLING
 
 CONTRACT = Path(__file__).resolve().parents[3] / 'config/robots/simulated_arm.yaml'
 NUMBERS = Numbers.read(yaml.safe_load(CONTRACT.read_text(encoding='utf-8')))
@@ -206,6 +206,15 @@ def test_the_reaction_ends_with_the_last_change() -> None:
     assert found.commanded == pytest.approx(0.02)
     assert found.physical == pytest.approx(0.06)
     assert found.fastest == pytest.approx(0.2)
+
+
+def test_how_far_apart_two_spans_lie_is_the_smallest_distance() -> None:
+    """The arm has left all of the first span all through the second; one not heard tells none."""
+    path = [Sample(9.0, 0.1 * i, np.array([0.1 * i, 0.0, 0.0])) for i in range(11)]
+    assert apart(path, (0.0, 0.21), (0.59, 1.0)) == pytest.approx(0.4)
+    back = [*path, Sample(9.0, 1.1, np.array([0.15, 0.0, 0.0]))]
+    assert apart(back, (0.0, 0.21), (0.59, 1.1)) == pytest.approx(0.05)
+    assert apart(path, (0.0, 0.21), (2.0, 3.0)) == 0.0
 
 
 def start_to_move(numbers: Numbers, speed: float, turn: float = 0.0) -> list[str]:
