@@ -28,6 +28,7 @@ from vla_drop_ros.runtime.stream_health import (
     CameraWatch,
     FROZEN_TRAVEL,
     FROZEN_TURN,
+    LOSS_LIMIT,
     StreamHealth,
 )
 from vla_drop_ros.runtime.watchdog import stream_fault
@@ -182,6 +183,11 @@ class ObservationSync(Generic[Payload]):
             if stream is not None:
                 values |= health.values(name, now, stream.latency)
         return values
+
+    def losses(self, now: float) -> dict[str, float]:
+        """Return camera key -> share of frames lost lately (0 .. 1), where it is too much."""
+        shares = {key: camera.share_lost(now) for key, camera in self._cameras.items()}
+        return {key: share for key, share in shares.items() if share > LOSS_LIMIT}
 
     def _stream_problems(self, now: float, keys: Iterable[str], with_joints: bool) -> list[str]:
         problems = [self._camera_problem(key, now) for key in keys]
