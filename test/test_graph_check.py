@@ -233,8 +233,8 @@ DEFECTS: dict[str, tuple[World, str, str]] = {
         'command.topic', 'deadline of /robot'),
     'estop reliability': (World(without=('estop',), build=second(Bool, 'estop', BEST_EFFORT)),
                           'estop', 'reliability of /robot'),
-    'instruction durability': (World(build=second(String, 'instruction')), 'instruction',
-                               'set durability to transient_local'),
+    'instruction reliability': (World(build=second(String, 'instruction', BEST_EFFORT)),
+                                'instruction', 'reliability of /robot'),
 }
 
 
@@ -264,9 +264,11 @@ def test_a_defect_is_named(name: str) -> None:
     (World(rates={'ee_pose': 9.0}), {}, 'fewer than control_rate'),
     (World(positions=0.08), {}, 'measure scale and offset'),
     (World(clock=1e6), {}, 'leave use_sim_time false'),
+    # heard by a policy node that runs (policy_streams.py), as from `ros2 topic pub` and Foxglove
+    (World(build=second(String, 'instruction')), {}, 'does not hear the last instruction'),
     (World(), {'cameras': {'front': CameraSpec(224, 224)}}, '64x64 is enlarged to 224x224'),
     (World(size=(64, 48)), {'cameras': {'front': CameraSpec(32, 32)}}, 'another aspect ratio'),
-], ids=['masters', 'estop', 'rate', 'width', 'clock', 'small', 'aspect'])
+], ids=['masters', 'estop', 'rate', 'width', 'clock', 'volatile', 'small', 'aspect'])
 def test_what_works_but_is_doubtful_is_a_remark(
         world: World, options: dict[str, Any], expected: str) -> None:
     """A second look is asked for, without a fault."""

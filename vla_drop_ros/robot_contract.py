@@ -37,7 +37,7 @@ class Stream:
 
     Attributes:
         topic: relative topic name.
-        max_age: oldest header stamp still used, [s].
+        max_age: oldest measurement still used: age of its stamp plus latency, [s].
         latency: how much older than its stamp the measurement really is, [s].
 
     """
@@ -45,6 +45,11 @@ class Stream:
     topic: str
     max_age: float
     latency: float = 0.0
+
+
+def latency_of(stream: Stream | None) -> float:
+    """Return how much older than its stamp a measurement of the stream really is, [s]."""
+    return 0.0 if stream is None else stream.latency
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,22 @@ def test_measured_actions_are_what_the_arm_did(record: Record) -> None:
         found.action(5.95, 6.05)
 
 
+def test_measured_actions_count_from_the_measurement(record: Record) -> None:
+    """The contract's latency is taken off the stamps of pose and joints, as it is live."""
+    assert CONTRACT.pose is not None and CONTRACT.joints is not None
+    late = replace(CONTRACT, pose=replace(CONTRACT.pose, latency=0.1),
+                   joints=replace(CONTRACT.joints, latency=0.05))
+    recording = record()
+    for tick in range(101):
+        stamp = 5.0 + tick / 100
+        recording.pose(stamp, 0.1 * (stamp - 5.0) ** 2)
+        recording.joints(stamp, 0.01 * (stamp - 5.0))
+    found = actions(recording, ('x', 'gripper'), MEASURED, contract=late)
+    x, width = found.action(5.2, 5.3)
+    assert x == pytest.approx(0.1 * (0.4 ** 2 - 0.3 ** 2))
+    assert width == pytest.approx(0.01 * 0.34)  # the last one before the end, 5.34 - 0.05
+
+
 @pytest.mark.parametrize(('begin', 'end', 'said'), [
     (4.9, 5.0, "no command yet on 'target_pose'"), (6.5, 6.7, 'longer than dead_man')])
 def test_what_was_not_commanded_is_not_made_up(record: Record, begin: float, end: float,

@@ -71,6 +71,25 @@ def test_latency_moves_the_state(record: Record) -> None:
     assert pose is not None and pose.position[0] == pytest.approx(0.525)
 
 
+def test_latency_of_the_state_moves_the_state(record: Record) -> None:
+    """A late pose and joint state count from their measurement, and are waited for as long."""
+    assert CONTRACT.pose is not None and CONTRACT.joints is not None
+    late = replace(CONTRACT, pose=replace(CONTRACT.pose, latency=0.06),
+                   joints=replace(CONTRACT.joints, latency=0.03))
+    recording = record()
+    for tick in range(101):
+        stamp = 5.0 + tick / 100
+        if tick % 10 == 0:
+            for camera in KEYS:
+                recording.image(camera, stamp)
+        recording.pose(stamp, 0.1 * stamp)
+        recording.joints(stamp, 0.01 * (stamp - 5.0))
+    _, seen = play(recording.close(), late)
+    one = seen[[round(found.stamp, 3) for found in seen].index(5.5)].snapshot
+    assert one.pose is not None and one.pose.position[0] == pytest.approx(0.1 * 5.56)
+    assert one.joints['finger_joint1'] == pytest.approx(0.005 * 0.53)
+
+
 def test_a_lost_camera_is_noted_with_its_time(record: Record) -> None:
     """Why nothing was seen stands at the next thing that was, or is left at the end."""
     recording = record()

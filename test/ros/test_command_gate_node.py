@@ -26,7 +26,7 @@ from trajectory_msgs.msg import JointTrajectory
 from vla_drop_ros.nodes.command_gate_node import CommandGateNode
 from vla_drop_ros.nodes.messages import chunk_message, pose_message, time_message
 from vla_drop_ros.nodes.qos import COMMAND, ESTOP, LATCHED, STATE, STATUS
-from vla_drop_ros.runtime.robot_inputs import pose_values
+from vla_drop_ros.runtime.robot_inputs import pose_values, seconds
 from vla_drop_ros.types import ActionChunk, ActionSpec
 
 pytestmark = pytest.mark.ros
@@ -57,6 +57,7 @@ class Robot:
                 (PoseStamped, 'target_pose', COMMAND), (String, 'command_gate/state', LATCHED),
                 (Float64MultiArray, 'gripper_command', COMMAND),
                 (PoseStamped, 'command_gate/requested', STATUS),
+                (PoseStamped, 'command_gate/would_command', STATUS),
                 (Float64, 'command_gate/capture_to_command', STATUS),
                 (DiagnosticArray, '/diagnostics', STATUS)):
             self.node.create_subscription(
@@ -279,24 +280,30 @@ def test_estop_pressed_before_the_gate_started_counts(make: Callable[..., Bench]
     bench.steps_until(lambda: bench.state.startswith('estopped'))
 
 
-def test_dry_run_commands_nothing(make: Callable[..., Bench]) -> None:
-    """In a dry run everything is computed and reported, but no command topic carries anything."""
-    bench = make(dry_run=True)
-    bench.steps_until(lambda: bench.state == 'dry_run holding: no action chunk')
-    bench.chunks.publish(chunk(bench.now))
-    bench.steps_until(lambda: bench.state == 'dry_run executing')
+@pytest.mark.parametrize('contract_is_dry', [False, True])
+def test_a_dry_run_shows_what_it_would_command(
+        make: Callable[..., Bench], tmp_path: Path, contract_is_dry: bool) -> None:
+    """Once enabled it shows the limited commands, and no command topic carries anything.
+
+    No parameter lifts the dry run that a robot's contract asks for.
+    """
+    robot, text = tmp_path / 'robot.yaml', ROBOT.read_text()
+    robot.write_text(text.replace('interlock: none', 'interlock: enable').replace(
+        'dry_run: false', f'dry_run: {str(contract_is_dry).lower()}'))
+    bench = make(robot=str(robot), dry_run=not contract_is_dry)
+    shown = bench.seen['command_gate/would_command']
+    bench.steps_until(lambda: bench.state.startswith('dry_run holding: not enabled'))
+    assert not shown
+    bench.until(bench.enable.call_async(SetBool.Request(data=True)).done)
+    bench.steps_until(lambda: bench.state == 'dry_run holding: no action chunk' and shown)
+    bench.chunks.publish(chunk(bench.now, dx=0.4))
+    bench.steps_until(lambda: len(bench.seen['command_gate/requested']) > 3)
     bench.gate.trigger_deactivate()
     bench.steps(3)
+    ways = np.diff([pose_values(message)[0][0] for message in shown])
+    assert 0.01 < ways.max() <= 0.6 * 0.05 + 1e-6 and shown[0].header.frame_id == 'base_link'
+    assert 100.0 < seconds(shown[0].header.stamp) < seconds(shown[-1].header.stamp) <= bench.now
     assert not bench.seen['target_pose'] and not bench.seen['gripper_command']
-
-
-def test_a_dry_contract_stays_dry(make: Callable[..., Bench], tmp_path: Path) -> None:
-    """No parameter lifts the dry run that a robot's contract asks for."""
-    robot = tmp_path / 'robot.yaml'
-    robot.write_text(ROBOT.read_text().replace('dry_run: false', 'dry_run: true'))
-    bench = make(robot=str(robot), dry_run=False)
-    bench.steps_until(lambda: bench.state == 'dry_run holding: no action chunk')
-    assert not bench.seen['target_pose']
 
 
 def test_deactivation_ends_with_the_hold_pose(make: Callable[..., Bench]) -> None:

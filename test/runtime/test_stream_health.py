@@ -13,6 +13,7 @@ from vla_drop_ros.runtime.stream_health import (
     GAPS_NEEDED,
     grid_of,
     LastBytes,
+    LOSS_LIMIT,
     StreamHealth,
 )
 from vla_drop_ros.types import FloatArray
@@ -64,6 +65,22 @@ def test_losses_are_counted_exactly_despite_jitter(jitter: float, share: float) 
         health = heard(times[kept])
         assert health.lost == 599 - learned - (kept.sum() - GAPS_NEEDED - 1)
         assert health.period == pytest.approx(PERIOD, rel=0.03)
+
+
+@pytest.mark.parametrize('share', [0.0, 0.2, 0.35, 0.5])
+def test_the_share_lost_lately_is_known_and_forgotten(share: float) -> None:
+    """At any time it is near the true one, 0 without loss, and 0 again some seconds after it."""
+    for seed in range(5):
+        times, health, shares = stamps(1200, 0.15, seed), StreamHealth(), []
+        kept = np.random.default_rng(seed + 100).random(1200) >= share
+        kept[600:] = True
+        for stamp in times[kept]:
+            health.add(float(stamp))
+            shares.append(health.share_lost(float(stamp)))
+        lossy = shares[90:int(kept[:600].sum())]
+        assert not any(shares) if not share else min(lossy) > LOSS_LIMIT
+        assert np.mean(lossy) == pytest.approx(share, abs=0.1)
+        assert shares[-1] == 0.0 and health.share_lost(times[-1] + 60.0) == 0.0
 
 
 def test_a_new_rate_is_learned() -> None:

@@ -88,7 +88,8 @@ def _limit(name: str, meaning: str, unit: str, high: float, need: Need) -> Key:
 def _stream(name: str, meaning: str, need: Need) -> tuple[Key, ...]:
     return (
         Key(f'{name}.topic', 'topic', meaning, need),
-        _time(f'{name}.max_age', 'oldest header stamp still used', 10.0, need),
+        _time(f'{name}.max_age', 'oldest measurement still used: age of its stamp plus latency',
+              10.0, need),
         _time(f'{name}.latency', 'how much older than its stamp the measurement really is', 2.0,
               'optional', positive=False))
 

@@ -89,7 +89,8 @@ def _limits(contract: RobotContract) -> Iterator[str]:
 
 def _stream(stream: Stream) -> str:
     late = f', really {_ms(stream.latency)} older' if stream.latency else ''
-    return f'{stream.topic}, used up to {_ms(stream.max_age)} after its stamp{late}'
+    usable = _ms(stream.max_age - stream.latency)
+    return f'{stream.topic}, used up to {usable} after its stamp{late}'
 
 
 def _ms(seconds: float) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from vla_drop_ros.dataset.bag import Received
 from vla_drop_ros.dataset.robot_topics import RobotTopics, StampClock
 from vla_drop_ros.errors import DatasetError, ObservationError
-from vla_drop_ros.robot_contract import GRIPPER_STATE_NAME, RobotContract
+from vla_drop_ros.robot_contract import GRIPPER_STATE_NAME, latency_of, RobotContract
 from vla_drop_ros.runtime import rotation
 from vla_drop_ros.runtime.observation_sync import Snapshot, state_vector
 from vla_drop_ros.runtime.pose import interpolate, Pose
@@ -150,11 +150,11 @@ class MeasuredPoses(Motion):
         self._contract = contract
 
     def add(self, stamp: float, message: Any) -> None:
-        """Store a PoseStamped; what is not finite is left out, as it is live."""
+        """Store a PoseStamped; what is not finite is left out, and latency taken off, as live."""
         position, quaternion = pose_values(message)
         pose = Pose(np.array(position), rotation.normalized(np.array(quaternion)))
         if pose.is_finite:
-            self._poses.add(stamp, pose)
+            self._poses.add(stamp - latency_of(self._contract.pose), pose)
 
     def displacement(self, begin: float, end: float) -> FloatArray:
         """Return the way that the arm went."""
@@ -250,7 +250,7 @@ class Actions:
             width = state_vector(now, (GRIPPER_STATE_NAME,), self._contract)
         except ObservationError:  # the message of another part of the robot
             return
-        self._widths.add(stamp, float(width[0]))
+        self._widths.add(stamp - latency_of(self._contract.joints), float(width[0]))
 
     def _width(self, end: float) -> float:
         """Return the opening in force just before ``end`` [s]: the last one that was said."""

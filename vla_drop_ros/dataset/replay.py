@@ -12,7 +12,7 @@ from typing import Any
 
 from vla_drop_ros.dataset.bag import Received
 from vla_drop_ros.dataset.robot_topics import RobotTopics, StampClock
-from vla_drop_ros.robot_contract import RobotContract
+from vla_drop_ros.robot_contract import latency_of, RobotContract
 from vla_drop_ros.runtime.observation_sync import Snapshot
 from vla_drop_ros.runtime.replanning import Replanner
 from vla_drop_ros.runtime.robot_inputs import RobotInputs, stamp_of
@@ -71,7 +71,10 @@ class Replay:
         if task is not None:
             self._replanner.instruct(task)
         self._clock = StampClock()
-        self._state = {topic: float('-inf') for topic in (topics.pose, topics.joints) if topic}
+        self._latencies = {
+            topic: latency_of(stream) for topic, stream in (
+                (topics.pose, contract.pose), (topics.joints, contract.joints)) if topic}
+        self._state = dict.fromkeys(self._latencies, float('-inf'))
 
     def play(self, messages: Iterable[Received]) -> Iterator[Seen]:
         """Yield every instant at which all could be joined, in order of its capture time."""
@@ -108,7 +111,8 @@ class Replay:
         elif topic == topics.joints:
             self.inputs.add_joints(message)
         if topic in self._state:
-            self._state[topic] = max(self._state[topic], stamp_of(message))
+            self._state[topic] = max(self._state[topic],
+                                     stamp_of(message) - self._latencies[topic])
 
     def _settled(self, seen: Seen) -> bool:
         """Say whether a later state could still be interpolated with."""

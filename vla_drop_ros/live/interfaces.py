@@ -82,9 +82,12 @@ def operator_findings(evidence: Evidence) -> Iterator[Finding]:
     """Judge what the operator sends; nobody needs to send it yet."""
     for name in ('instruction', 'estop'):
         topic = evidence.resolve[name]
-        wanted = LATCHED if name == 'instruction' else COMMAND
         for end in evidence.publishers[topic]:
-            yield from _unmet('operator', name, end, end.service, wanted)
+            yield from _unmet('operator', name, end, end.service, COMMAND)
+            if name == 'instruction' and 'durability' in mismatches(end.service, LATCHED):
+                yield Finding('operator', name, 'remark', f'{end.node} publishes {topic} as '
+                              'volatile: a policy node that starts later does not hear the last '
+                              'instruction', 'set durability to transient_local on the publisher')
         if not evidence.publishers[topic]:
             yield Finding('operator', name, 'remark' if name == 'estop' else 'skipped',
                           f'nobody publishes {topic}', 'connect an emergency stop (std_msgs/Bool)'

@@ -34,6 +34,8 @@ class CommandAdapter(ABC):
             self.message_type, contract.command.topic, COMMAND)
         self._requested = node.own_lifecycle_publisher(
             self.message_type, '~/requested', STATUS)
+        self._would = node.own_lifecycle_publisher(
+            self.message_type, '~/would_command', STATUS)
         self._gripper = create_gripper(node, contract)
         self._servo = ServoServices(node, contract.command.servo)
 
@@ -46,6 +48,10 @@ class CommandAdapter(ABC):
     def publish_requested(self, command: Command, now: float) -> None:
         """Tell, beside the command that the limits altered, what was asked for."""
         self._requested.publish(self.message(command, now))
+
+    def publish_would(self, command: Command, now: float) -> None:
+        """Show, in a dry run, what the arm would have been commanded, limits and all."""
+        self._would.publish(self.message(command, now))
 
     def begin(self) -> None:
         """Tell the controller that commands will come."""

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 import sys
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
@@ -14,37 +13,27 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Float64, Header, String, UInt64
+from std_msgs.msg import Bool, Float64, Header, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.nodes.command_adapters import CommandAdapter, create_adapter, FLUSH_TIMEOUT
+from vla_drop_ros.nodes.gate_report import GateReport
 from vla_drop_ros.nodes.managed_node import ManagedNode
-from vla_drop_ros.nodes.messages import (
-    clock_seconds,
-    diagnostics_message,
-    incoming_chunk,
-    latency_values,
-)
+from vla_drop_ros.nodes.messages import clock_seconds, incoming_chunk
 from vla_drop_ros.nodes.parameters import declare, parameter
 from vla_drop_ros.nodes.process import run_node
 from vla_drop_ros.nodes.qos import COMMAND, ESTOP, LATCHED, STATE, STATUS
 from vla_drop_ros.robot_contract import RobotContract
 from vla_drop_ros.runtime.estop import EstopLatch
-from vla_drop_ros.runtime.gate import CommandGate, Decision, Mode
+from vla_drop_ros.runtime.gate import Command, CommandGate, Decision, Mode
 from vla_drop_ros.runtime.robot_inputs import joint_values, pose_values, seconds, stamp_of
 from vla_drop_ros.runtime.watchdog import ClockWatch, kind
 
 # The e-stop is heard twice: as a volatile topic, which every publisher matches, and as a latched
 # one, which tells a gate that starts late; the default warning about the mismatch would mislead.
 QUIET = SubscriptionEventCallbacks(use_default_callbacks=False)
-LEVELS = {Mode.EXECUTING: DiagnosticStatus.OK, Mode.HOLDING: DiagnosticStatus.WARN,
-          Mode.ESTOPPED: DiagnosticStatus.ERROR, Mode.INACTIVE: DiagnosticStatus.WARN}
-
-TOO_MANY_STOPS = 'publishers on estop: one that says false hides that another still says true'
-TELL_NO_POLICY = (  # counters that do not depend on how fast or how wildly a policy acts
-    'pose refused', 'joints refused', 'clock set back', 'pauses')
 
 
 @dataclass(frozen=True)
@@ -53,7 +42,8 @@ class GateParameters:
 
     robot: str = parameter('', 'Path of the robot contract; without one the node does not start')
     dry_run: bool = parameter(
-        False, 'Command nothing, only compute and report; false does not lift a contract dry_run')
+        False, 'Command nothing, only compute, report and show ~/would_command; false does not '
+        'lift a contract dry_run')
     blend: float = parameter(0.1, 'Time over which a new chunk fades in', unit='s', minimum=0.0,
                              maximum=1.0)
     ensemble: float = parameter(
@@ -80,8 +70,7 @@ class CommandGateNode(ManagedNode):
         self.parameters = declare(self, GateParameters)
         self._decision = Decision(Mode.INACTIVE, '', None)
         self._state = self.create_publisher(String, '~/state', LATCHED)
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', STATUS)
-        self._altered = self.create_publisher(UInt64, '~/commands_altered', STATUS)
+        self._operator = GateReport(self, self.parameters.blinded)
         self._published_state = ''
         self._clock_watch, self._clock_fault = ClockWatch(), ''
         self._clock_stood = False
@@ -115,7 +104,8 @@ class CommandGateNode(ManagedNode):
         self._gate.activate(clock_seconds(self))
         self._ticks.reset()
         if self._dry_run:
-            self.get_logger().warning('dry run: nothing is published on the command topics')
+            self.get_logger().warning('dry run: nothing is published on the command topics; what '
+                                      'would be is on ~/would_command')
         else:
             self._adapter.begin()
         self._on_tick()
@@ -125,8 +115,8 @@ class CommandGateNode(ManagedNode):
         self._ticks.cancel()
         command = self._gate.deactivate(clock_seconds(self))
         try:
-            if command is not None and not self._dry_run:
-                self._adapter.publish(command, clock_seconds(self))
+            if command is not None:
+                self._send(command, clock_seconds(self))
                 self._adapter.flush()
         finally:
             if not self._dry_run:
@@ -145,7 +135,7 @@ class CommandGateNode(ManagedNode):
     def _on_chunk(self, message: JointTrajectory) -> None:
         reason = self._gate.offer(incoming_chunk(message), clock_seconds(self))
         if reason is not None and self.is_active:
-            self.get_logger().warning(f'chunk rejected: {self._told(reason)}',
+            self.get_logger().warning(f'chunk rejected: {self._operator.told(reason)}',
                                       throttle_duration_sec=1.0)
 
     def _on_pose(self, message: PoseStamped) -> None:
@@ -183,13 +173,20 @@ class CommandGateNode(ManagedNode):
     def _on_tick(self) -> None:
         now = clock_seconds(self)
         decision = self._gate.tick(now)
-        if decision.command is not None and not self._dry_run:
-            self._adapter.publish(decision.command, now)
+        if decision.command is not None:
+            self._send(decision.command, now)
         if decision.requested is not None:
             self._adapter.publish_requested(decision.requested, now)
         if decision.chunk_age is not None:
             self._ages.publish(Float64(data=decision.chunk_age))
         self._report(decision)
+
+    def _send(self, command: Command, now: float) -> None:
+        """Command the robot; in a dry run only show what it would have been told."""
+        if self._dry_run:
+            self._adapter.publish_would(command, now)
+        else:
+            self._adapter.publish(command, now)
 
     def _report(self, decision: Decision) -> None:
         """Publish the state, and the diagnostics, when the mode changes."""
@@ -213,32 +210,10 @@ class CommandGateNode(ManagedNode):
         self._publish_diagnostics()
 
     def _publish_diagnostics(self) -> None:
-        gate, decision = self._gate, self._decision
-        counters = dict(sorted(gate.counters.items()))
-        self._altered.publish(UInt64(data=gate.counters['commands altered']))
-        if self.parameters.blinded:
-            times, counters = {}, {name: count for name, count in counters.items()
-                                   if name.startswith(TELL_NO_POLICY)}
-        else:
-            times = latency_values('capture to command', gate.capture_to_command.summary())
-        stops = self.count_publishers(self.resolve_topic_name('estop'))
-        values = {'mode': decision.mode.value, 'dry_run': self._dry_run, 'estop publishers': stops,
-                  'robot': self._contract.robot, **times, **counters}
-        level, summary = LEVELS[decision.mode], self._published_state
-        if self._clock_fault and self.is_active:
-            level, summary = DiagnosticStatus.ERROR, self._clock_fault
-        elif decision.reason and decision.mode != Mode.EXECUTING:
-            summary = f'{decision.mode.value}: {self._told(decision.reason)}'
-        if stops > 1:
-            level = max(level, DiagnosticStatus.WARN)
-            summary = f'{summary}; {stops} {TOO_MANY_STOPS}'
-        self._diagnostics.publish(diagnostics_message(
-            clock_seconds(self), self.get_fully_qualified_name().lstrip('/'),
-            level, summary, values))
-
-    def _told(self, reason: str) -> str:
-        """Return a reason as people may read it: ages tell how fast the policy is."""
-        return kind(reason) if self.parameters.blinded else reason
+        self._operator.publish(
+            self._gate, self._decision, self._published_state,
+            self._clock_fault if self.is_active else '',
+            {'dry_run': self._dry_run, 'robot': self._contract.robot})
 
 
 def main(args: list[str] | None = None) -> int:

@@ -229,11 +229,10 @@ class PolicyNode(ManagedNode):
         worker = self._worker
         if worker is None:
             return
-        now = clock_seconds(self)
         if not self.is_active:
-            self._look(now)
-        self._report.publish(self._replanner, self.is_active, self._supply.usage, {
-            'execution': self._execution.mode, **self._inputs.health(now)})
+            self._look(clock_seconds(self))
+        self._report.publish(self._replanner, self.is_active, self._supply.usage, self._inputs,
+                             {'execution': self._execution.mode})
         if worker.is_settled:
             self._checkpoint.correct(self._active_path)
 

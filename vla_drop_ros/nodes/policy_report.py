@@ -2,7 +2,7 @@
 """What the policy node tells its operator: one diagnostic status with the fix in its sentence."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
@@ -14,12 +14,17 @@ from vla_drop_ros.runtime.cadence import Cadence, Stages
 from vla_drop_ros.runtime.latency import LatencyWindow
 from vla_drop_ros.runtime.memory import MEGABYTE, process_memory
 from vla_drop_ros.runtime.replanning import NO_INSTRUCTION, Replanner, Request
+from vla_drop_ros.runtime.robot_inputs import RobotInputs
 from vla_drop_ros.runtime.sealed_policies import NONE
+from vla_drop_ros.runtime.stream_health import LOSS_WINDOW
 from vla_drop_ros.runtime.watchdog import ClockWatch
 
 TAKEN, UNLOADED, BROKEN = (
     'checkpoints taken over', 'checkpoints not loaded', 'pauses: streams broken')
 TELL_NO_ARM = (TAKEN, UNLOADED, BROKEN)  # counters that say nothing of a policy's speed
+
+LOST_FIX = ('start its driver with the shared-memory profile config/fastdds_shm.xml, or set its '
+            'transport to compressed; see docs/performance.md')
 
 
 class PolicyReport:
@@ -95,17 +100,21 @@ class PolicyReport:
             self._node.get_logger().info(report)
 
     def publish(self, replanner: Replanner[Image], is_active: bool,
-                usage: tuple[int, int], more: Mapping[str, str]) -> None:
+                usage: tuple[int, int], inputs: RobotInputs, more: Mapping[str, str]) -> None:
         """Publish one status; log it too when it changed in kind.
 
         Args:
             replanner: what is asked of the policy.
             is_active: whether chunks are published.
             usage: checkpoints in memory, and what their weights take, [byte].
+            inputs: whose streams are shown; a camera that loses frames is warned of.
             more: further values.
 
         """
+        now = clock_seconds(self._node)
         level, summary = self._judge(replanner, is_active)
+        for lossy in self._lossy(inputs.losses(now)):
+            level, summary = max(level, DiagnosticStatus.WARN), f'{summary}; {lossy}'
         values: dict[str, object] = {
             'checkpoint': self._checkpoint, 'instruction': replanner.instruction}
         resident = {'checkpoints in memory': usage[0],
@@ -114,10 +123,10 @@ class PolicyReport:
             values |= resident | {name: self._counters[name] for name in TELL_NO_ARM}
         else:
             values |= {**self._times(), **resident, **more,
-                       **dict(sorted(self._counters.items()))}
+                       **inputs.health(now), **dict(sorted(self._counters.items()))}
         node = self._node
         self._publisher.publish(diagnostics_message(
-            clock_seconds(node), node.get_fully_qualified_name().lstrip('/'), level, summary,
+            now, node.get_fully_qualified_name().lstrip('/'), level, summary,
             values))
         told = ''.join(character for character in summary if not character.isdigit())
         if told != self._told:
@@ -135,6 +144,12 @@ class PolicyReport:
                 'chunks wanted [1/s]': f'{cadence.wanted_rate:.2f}',
                 'chunks over budget [%]': f'{100 * cadence.over_budget:.1f}',
                 'process memory [MB]': '-' if memory is None else f'{memory / MEGABYTE:.0f}'}
+
+    def _lossy(self, losses: Mapping[str, float]) -> Iterator[str]:
+        """Yield what to say of each camera that loses frames; blinded without a number."""
+        for key, share in losses.items():
+            lost = 'frames' if self._blinded else f'{100 * share:.0f} % of its frames'
+            yield f'camera {key!r} lost {lost} in the last {LOSS_WINDOW:.0f} s ({LOST_FIX})'
 
     def _judge(self, replanner: Replanner[Image], is_active: bool) -> tuple[bytes, str]:
         clock = self._clock_watch.fault(clock_seconds(self._node))

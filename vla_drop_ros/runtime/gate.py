@@ -125,6 +125,7 @@ class CommandGate:
         self.capture_to_command = LatencyWindow()
         self.estop = estop or EstopLatch()
         self._contract = contract
+        self._latency = contract.measured.latency  # taken off the stamps of what is measured
         self._joints = contract.action.joints
         self._axes = tuple(f'{JOINT_PREFIX}{name}' for name in self._joints) or TRANSLATION_NAMES
         self._limits = safety_limits(contract.limits)
@@ -181,7 +182,7 @@ class CommandGate:
         if frame == self._contract.base_frame:
             pose = Pose(np.array(position, dtype=float),
                         rotation.normalized(np.array(quaternion, dtype=float)))
-            refused = self._poses.add(stamp, pose)
+            refused = self._poses.add(stamp - self._latency, pose)
         if refused:
             self.counters[f'pose refused: {refused}'] += 1
 
@@ -192,7 +193,7 @@ class CommandGate:
         refused: str | None = 'a commanded joint is not among the joint states'
         if all(name in positions for name in self._joints):
             values = np.array([positions[name] for name in self._joints], dtype=float)
-            refused = self._poses.add(stamp, Pose(values, rotation.IDENTITY))
+            refused = self._poses.add(stamp - self._latency, Pose(values, rotation.IDENTITY))
         if refused:
             self.counters[f'joints refused: {refused}'] += 1
 
@@ -247,9 +248,9 @@ class CommandGate:
         return released, message
 
     def begin_anew(self, now: float, known: float = -np.inf) -> None:
-        """Forget chunk and place, and poses later than ``known`` [s]: the arm may be elsewhere."""
+        """Forget chunk, place, and poses stamped after ``known`` [s]: the arm may be elsewhere."""
         self._schedule.clear()
-        if (self._poses.newest_stamp or 0.0) > known:
+        if (self._poses.newest_stamp or 0.0) + self._latency > known:
             self._poses = PoseHistory(POSE_HISTORY)
         self._oldest_stamp, self._orientation, self._began_anew = now, None, True
 

@@ -17,6 +17,7 @@ from vla_drop_ros.errors import ObservationError, unknown
 from vla_drop_ros.robot_contract import (
     GRIPPER_STATE_NAME,
     JOINT_STATE_PREFIX,
+    latency_of,
     POSE_STATE_NAMES,
     RobotContract,
     Stream,
@@ -27,6 +28,7 @@ from vla_drop_ros.runtime.stream_health import (
     CameraWatch,
     FROZEN_TRAVEL,
     FROZEN_TURN,
+    LOSS_LIMIT,
     StreamHealth,
 )
 from vla_drop_ros.runtime.watchdog import stream_fault
@@ -111,7 +113,10 @@ class ObservationSync(Generic[Payload]):
 
     def add_pose(self, stamp: float, position: Sequence[float], quaternion: Sequence[float],
                  frame: str) -> None:
-        """Store an end-effector pose; ``join`` names one in a foreign frame or not finite."""
+        """Store an end-effector pose; ``join`` names one in a foreign frame or not finite.
+
+        Like an image it counts from when it was measured: the stamp less the stream's latency.
+        """
         base = self._contract.base_frame
         self._pose_health.add(stamp)
         if self._pose_health.is_set_back:
@@ -123,15 +128,15 @@ class ObservationSync(Generic[Payload]):
                     rotation.normalized(np.array(quaternion, dtype=float)))
         self._pose_refused = '' if pose.is_finite else 'end-effector pose is not finite'
         if not self._pose_health.is_zero:
-            self._poses.add(stamp, pose)
+            self._poses.add(stamp - latency_of(self._contract.pose), pose)
 
     def add_joints(self, stamp: float, positions: Mapping[str, float]) -> None:
-        """Store joint name -> position [rad or m]."""
+        """Store joint name -> position [rad or m], at the stamp less the stream's latency."""
         self._joints_health.add(stamp)
         if self._joints_health.is_set_back:
             self._joints.clear()
         if not self._joints_health.is_zero:
-            self._joints.append((stamp, positions))
+            self._joints.append((stamp - latency_of(self._contract.joints), positions))
 
     def join(self, now: float, cameras: Iterable[str],
              with_joints: bool) -> tuple[Snapshot[Payload] | None, tuple[str, ...]]:
@@ -176,8 +181,13 @@ class ObservationSync(Generic[Payload]):
         for name, health, stream in (('pose', self._pose_health, self._contract.pose),
                                      ('joints', self._joints_health, self._contract.joints)):
             if stream is not None:
-                values |= health.values(name, now)
+                values |= health.values(name, now, stream.latency)
         return values
+
+    def losses(self, now: float) -> dict[str, float]:
+        """Return camera key -> share of frames lost lately (0 .. 1), where it is too much."""
+        shares = {key: camera.share_lost(now) for key, camera in self._cameras.items()}
+        return {key: share for key, share in shares.items() if share > LOSS_LIMIT}
 
     def _stream_problems(self, now: float, keys: Iterable[str], with_joints: bool) -> list[str]:
         problems = [self._camera_problem(key, now) for key in keys]

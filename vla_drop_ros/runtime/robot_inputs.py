@@ -89,6 +89,10 @@ class RobotInputs:
         """Return what diagnostics show of every stream at ``now`` [s]."""
         return self.sync.health(now)
 
+    def losses(self, now: float) -> dict[str, float]:
+        """Return camera key -> share of frames lost lately (0 .. 1), where it is too much."""
+        return self.sync.losses(now)
+
     def observation(self, snapshot: Snapshot[Any], state_names: Sequence[str],
                     instruction: str) -> Observation:
         """Return what a policy with these state values sees of a snapshot.

@@ -37,6 +37,10 @@ GAPS_KEPT = 32
 GAPS_NEEDED = 16
 """Gaps that are seen before the period is known."""
 RATE_WINDOW = 5.0
+LOSS_WINDOW = 10.0
+"""Time after which a lost message is forgotten, [s]."""
+LOSS_LIMIT = 0.05
+"""Share of lost messages that is too much."""
 PHASE_GAIN, PERIOD_GAIN = 0.2, 0.02
 
 
@@ -69,6 +73,7 @@ class StreamHealth:
         self.is_zero = self.is_set_back = False
         self._gaps: deque[float] = deque(maxlen=GAPS_KEPT)
         self._stamps: deque[float] = deque()
+        self._losses: deque[tuple[float, int]] = deque()  # stamp, and how many were lost by then
         self._unlearned = 0
         self._place = 0.0
         self._extra = self._left_out = False
@@ -99,6 +104,12 @@ class StreamHealth:
         span = recent[-1] - recent[0] if recent else 0.0
         return (len(recent) - 1) / span if span > 0.0 else 0.0
 
+    def share_lost(self, now: float) -> float:
+        """Return the share of messages lost in the ``LOSS_WINDOW`` before ``now`` [s], 0 .. 1."""
+        recent = [lost for stamp, lost in self._losses if stamp >= now - LOSS_WINDOW]
+        lost = max(0, recent[-1] - recent[0]) if recent else 0
+        return lost / (lost + len(recent) - 1) if lost else 0.0
+
     def values(self, name: str, now: float, latency: float = 0.0) -> dict[str, str]:
         """Return what to show of the stream; latency [s] is how old its messages are when stamped.
 
@@ -114,12 +125,17 @@ class StreamHealth:
         """Start anew from a stamp: the first one, or one after the clock was set back."""
         self._gaps.clear()
         self._stamps.clear()
+        self._losses.clear()
         self.period, self._unlearned = None, 0
         self._note(stamp)
 
     def _note(self, stamp: float) -> None:
         self.newest, self.repeats = stamp, 0
         self._stamps.append(stamp)
+        if self.period is not None:  # before, no loss is seen
+            self._losses.append((stamp, self.lost))
+        while self._losses and self._losses[0][0] < stamp - LOSS_WINDOW:
+            self._losses.popleft()
         while self._stamps[0] < stamp - RATE_WINDOW:
             self._stamps.popleft()
 
