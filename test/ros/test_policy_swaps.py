@@ -16,6 +16,7 @@ from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.parameter import Parameter
 
 from vla_drop_ros.errors import CheckpointError
+from vla_drop_ros.manifest import file_sha256
 from vla_drop_ros.nodes.policy_settings import check_checkpoint
 from vla_drop_ros.policies.policy import Policy
 from vla_drop_ros.runtime.memory import process_memory
@@ -162,6 +163,17 @@ def broken(folder: Path) -> dict[str, Path]:
     return {**paths, 'missing': folder / 'none'}
 
 
+def restate(folder: Path) -> None:
+    """Make a whole checkpoint of it whose actions are normalised otherwise."""
+    path, manifest = folder / 'normalization.json', folder / 'manifest.json'
+    found = json.loads(path.read_text())
+    found['action']['std'] = [10 * value for value in found['action']['std']]
+    path.write_text(json.dumps(found))
+    data = json.loads(manifest.read_text())
+    data['normalization_sha256'] = data['files'][path.name] = file_sha256(path)
+    manifest.write_text(json.dumps(data))
+
+
 REASONS = {'cut': 'not a whole safetensors file', 'foreign': 'action.reference',
            'cameras': "unknown camera 'overhead'", 'missing': 'does not exist'}
 
@@ -214,6 +226,55 @@ def test_real_checkpoints_swap_under_load(make: Callable[..., Any], tmp_path: Pa
     slope = np.polyfit(np.arange(8), memory[4:], 1)[0]
     assert slope < 5.0, f'{slope:.1f} MB a swap: {memory}'
     assert np.isfinite([point.positions for chunk in bench.moves for point in chunk.points]).all()
+
+
+def set_others(bench: Any, value: bool) -> None:
+    """Set the parameter that lets a swap change the statistics."""
+    results = bench.policy.set_parameters([Parameter('other_normalization', value=value)])
+    assert results[0].successful
+
+
+def test_another_normalisation_is_refused_unless_allowed(
+        make: Callable[..., Any], sealed_bench: Any, tmp_path: Path,
+        write_tiny: Callable[..., Any]) -> None:
+    """By the call itself, in both directions; what runs is judged as it was loaded."""
+    paths = {name: tmp_path / name for name in ('a', 'same', 'other')}
+    for name, path in paths.items():
+        write_tiny(path, name=name)
+    restate(paths['other'])
+    bench = sealed_bench.with_real_ones(make(
+        start=False, checkpoint=str(paths['a']), device='cpu', threads=1))
+    operator = Operator(bench)
+    assert operator.ask(paths['other']).successful, 'nothing runs yet'
+    assert operator.ask(paths['a']).successful and bench.policy.start()
+    assert operator.ask(paths['same']).successful
+    bench.until(lambda: bench.policy._active_path == str(paths['same']))
+    shutil.rmtree(paths['same'])  # what runs needs its folder no more
+    refused = operator.ask(paths['other'])
+    assert not refused.successful
+    assert 'the std of action x is 0.1, in the running one 0.01' in refused.reason
+    assert operator.checkpoint == str(paths['same']) and bench.policy._worker.is_settled
+    set_others(bench, True)
+    assert operator.ask(paths['other']).successful
+    bench.until(lambda: bench.policy._active_path == str(paths['other']))
+    set_others(bench, False)
+    assert 'the std of action x is 0.01' in operator.ask(paths['a']).reason
+    bench.policy.trigger_deactivate()
+    bench.policy.trigger_cleanup()
+    assert operator.ask(paths['a']).successful, 'nothing runs any more'
+
+
+def test_both_parameters_can_be_set_at_once(make: Callable[..., Any]) -> None:
+    """The permission of the same call counts, in whichever order the two stand."""
+    bench, heard = make(), []
+    bench.policy._supply.check = lambda path, running: heard.append((path, running is None))
+    allowed = Parameter('other_normalization', value=True)
+    for order in ((Parameter('checkpoint', value='b'), allowed),
+                  (allowed, Parameter('checkpoint', value='b'))):
+        assert bench.policy.set_parameters_atomically(list(order)).successful
+        set_others(bench, False)
+    assert bench.policy.set_parameters([Parameter('checkpoint', value='b')])[0].successful
+    assert heard == [('b', True), ('b', True), ('b', False)]
 
 
 def test_a_checkpoint_larger_than_memory_is_refused(tiny_checkpoint: Path) -> None:
