@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vla_drop_ros.errors import CheckpointError
 from vla_drop_ros.policies.acceptance import check_files, is_whole
-from vla_drop_ros.policies.registry import check_loadable
+from vla_drop_ros.policies.registry import check_loadable, check_normalization, read_statistics
 
+MODELS = Path(__file__).parents[2] / 'models'
 WEIGHTS, STATISTICS = 'model.safetensors', 'normalization.json'
 
 
@@ -42,6 +44,13 @@ def replace_statistics(folder: Path) -> None:
     found = json.loads((folder / STATISTICS).read_text())
     found['action']['std'] = [10 * value for value in found['action']['std']]
     (folder / STATISTICS).write_text(json.dumps(found))
+
+
+def change(folder: Path, kind: str, key: str, index: int, number: float) -> None:
+    """Change one number of the statistics, and the manifest with it."""
+    found = json.loads((folder / STATISTICS).read_text())
+    found[kind][key][index] = number
+    restate(folder, found)
 
 
 def three_numbers(folder: Path) -> None:
@@ -90,3 +99,49 @@ def test_any_bytes_are_judged(tmp_path: Path, data: bytes) -> None:
     """No content of a file makes the check itself fail."""
     (tmp_path / WEIGHTS).write_bytes(data)
     assert not is_whole(tmp_path / WEIGHTS)
+
+
+@pytest.mark.parametrize(('kind', 'key', 'index', 'number', 'named'), [
+    ('action', 'std', 1, 0.02, 'the std of action y is 0.02, in the running one 0.01'),
+    ('state', 'mean', 3, 0.05, 'the mean of state gripper.width is 0.05, in the running one 0.04'),
+])
+def test_a_whole_checkpoint_of_other_statistics_is_not_of_the_same_baseline(
+        tiny_checkpoint: Path, kind: str, key: str, index: int, number: float,
+        named: str) -> None:
+    """The first value that differs is named, with both numbers and the way out."""
+    running = read_statistics(tiny_checkpoint)
+    change(tiny_checkpoint, kind, key, index, number)
+    assert check_loadable(tiny_checkpoint).role == 'vla', 'it is whole'
+    with pytest.raises(CheckpointError) as caught:
+        check_normalization(tiny_checkpoint, running)
+    told = str(caught.value)
+    assert named in told and str(tiny_checkpoint) in told and 'other_normalization' in told
+
+
+def test_the_same_numbers_written_otherwise_are_the_same_statistics(
+        tiny_checkpoint: Path) -> None:
+    """Neither the hash of the file nor a copy in float32 makes another baseline of it."""
+    running = read_statistics(tiny_checkpoint)
+    found = json.loads((tiny_checkpoint / STATISTICS).read_text())
+    restate(tiny_checkpoint, {
+        kind: {key: np.float32(found[kind][key]).tolist() for key in ('std', 'mean')}
+        for kind in ('state', 'action')})
+    check_normalization(tiny_checkpoint, running)
+
+
+def test_a_state_with_other_names_is_normalised_otherwise(tiny_checkpoint: Path) -> None:
+    """Numbers are compared by what they are of, not by their place."""
+    running = read_statistics(tiny_checkpoint)
+    path = tiny_checkpoint / 'manifest.json'
+    data = json.loads(path.read_text())
+    data['state_names'][0] = 'joint.shoulder'
+    path.write_text(json.dumps(data))
+    with pytest.raises(CheckpointError, match=r'mean of state ee\.x is not there, in the running'):
+        check_normalization(tiny_checkpoint, running)
+
+
+def test_the_shipped_policies_are_of_one_baseline() -> None:
+    """What was pruned and recovered from one checkpoint can follow it."""
+    running = read_statistics(MODELS / 'reference')
+    for name in ('reference-half', 'reference-two'):
+        check_normalization(MODELS / name, running)

@@ -11,6 +11,9 @@ import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 import numpy as np
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.msg import ParameterValue
+from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -64,6 +67,36 @@ class FakePolicy:
 
     def close(self) -> None:
         self.closed += 1
+
+
+class Operator:
+    """Sets and gets the parameter ``checkpoint`` as ``ros2 param`` does."""
+
+    def __init__(self, bench: 'Bench') -> None:
+        self.bench = bench
+        self.setter = bench.node.create_client(SetParameters, 'policy_node/set_parameters')
+        self.getter = bench.node.create_client(GetParameters, 'policy_node/get_parameters')
+        bench.until(lambda: self.setter.service_is_ready() and self.getter.service_is_ready())
+
+    def call(self, client: Any, request: Any) -> Any:
+        """Return the answer of a service."""
+        future = client.call_async(request)
+        self.bench.until(future.done)
+        return future.result()
+
+    def ask(self, path: object) -> Any:
+        """Ask for a checkpoint; return whether it is accepted, and the reason."""
+        value = Parameter('checkpoint', value=str(path)).to_parameter_msg().value
+        assert isinstance(value, ParameterValue)
+        request = SetParameters.Request(
+            parameters=[ParameterMessage(name='checkpoint', value=value)])
+        return self.call(self.setter, request).results[0]
+
+    @property
+    def checkpoint(self) -> str:
+        """Return the value of the parameter."""
+        request = GetParameters.Request(names=['checkpoint'])
+        return str(self.call(self.getter, request).values[0].string_value)
 
 
 class Bench:
@@ -159,6 +192,10 @@ class Bench:
         """Return the newest diagnostic sentence."""
         messages = self.seen['/diagnostics']
         return str(messages[-1].status[0].message) if messages else ''
+
+    def operator(self) -> Operator:
+        """Return who sets the checkpoint."""
+        return Operator(self)
 
     def until(self, condition: Callable[[], Any], limit: float = 20.0) -> None:
         """Spin until something has happened."""

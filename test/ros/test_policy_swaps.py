@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rcl_interfaces.msg import Parameter as ParameterMessage
-from rcl_interfaces.msg import ParameterValue
-from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.parameter import Parameter
 
 from vla_drop_ros.errors import CheckpointError
+from vla_drop_ros.manifest import file_sha256
 from vla_drop_ros.nodes.policy_settings import check_checkpoint
 from vla_drop_ros.policies.policy import Policy
 from vla_drop_ros.runtime.memory import process_memory
@@ -26,41 +24,11 @@ MODELS = Path(__file__).parents[2] / 'models'
 MEGABYTE = 1e6
 
 
-class Operator:
-    """Sets and gets the parameter ``checkpoint`` as ``ros2 param`` does."""
-
-    def __init__(self, bench: Any) -> None:
-        self.bench = bench
-        self.setter = bench.node.create_client(SetParameters, 'policy_node/set_parameters')
-        self.getter = bench.node.create_client(GetParameters, 'policy_node/get_parameters')
-        bench.until(lambda: self.setter.service_is_ready() and self.getter.service_is_ready())
-
-    def call(self, client: Any, request: Any) -> Any:
-        """Return the answer of a service."""
-        future = client.call_async(request)
-        self.bench.until(future.done)
-        return future.result()
-
-    def ask(self, path: object) -> Any:
-        """Ask for a checkpoint; return whether it is accepted, and the reason."""
-        value = Parameter('checkpoint', value=str(path)).to_parameter_msg().value
-        assert isinstance(value, ParameterValue)
-        request = SetParameters.Request(
-            parameters=[ParameterMessage(name='checkpoint', value=value)])
-        return self.call(self.setter, request).results[0]
-
-    @property
-    def checkpoint(self) -> str:
-        """Return the value of the parameter."""
-        request = GetParameters.Request(names=['checkpoint'])
-        return str(self.call(self.getter, request).values[0].string_value)
-
-
 @pytest.mark.parametrize('mood', ['raises', 'nan'])
 def test_a_bad_first_chunk_brings_the_old_one_back(make: Callable[..., Any], mood: str) -> None:
     """The old one answers the same request, the parameter says so, diagnostics say why."""
     bench = make(instruction='go', replan_period=0.1)
-    operator = Operator(bench)
+    operator = bench.operator()
     bench.until(lambda: bench.moves)
     bench.policies['b'].mood = mood
     assert operator.ask('b').successful
@@ -78,7 +46,7 @@ def test_a_bad_first_chunk_brings_the_old_one_back(make: Callable[..., Any], moo
 def test_setting_it_before_configure_is_what_configure_loads(make: Callable[..., Any]) -> None:
     """Nothing is loaded before; a wrong one is refused even then."""
     bench = make(start=False)
-    operator = Operator(bench)
+    operator = bench.operator()
     assert not operator.ask('foreign').successful
     assert operator.ask('b').successful and bench.loads == 0
     assert bench.policy.start()
@@ -89,7 +57,7 @@ def test_setting_it_before_configure_is_what_configure_loads(make: Callable[...,
 def test_hundreds_of_swaps(make: Callable[..., Any], policy_bench: Any) -> None:
     """Every chunk is of a policy that was good then, the old one answers on, no memory is lost."""
     bench, rng = make(instruction='go', replan_period=0.02), random.Random(0)
-    operator, load = Operator(bench), bench.load
+    operator, load = bench.operator(), bench.load
     made: list[Any] = []
 
     def fresh(path: str) -> Any:
@@ -162,6 +130,17 @@ def broken(folder: Path) -> dict[str, Path]:
     return {**paths, 'missing': folder / 'none'}
 
 
+def restate(folder: Path) -> None:
+    """Make a whole checkpoint of it whose actions are normalised otherwise."""
+    path, manifest = folder / 'normalization.json', folder / 'manifest.json'
+    found = json.loads(path.read_text())
+    found['action']['std'] = [10 * value for value in found['action']['std']]
+    path.write_text(json.dumps(found))
+    data = json.loads(manifest.read_text())
+    data['normalization_sha256'] = data['files'][path.name] = file_sha256(path)
+    manifest.write_text(json.dumps(data))
+
+
 REASONS = {'cut': 'not a whole safetensors file', 'foreign': 'action.reference',
            'cameras': "unknown camera 'overhead'", 'missing': 'does not exist'}
 
@@ -171,7 +150,7 @@ def test_what_cannot_be_loaded_is_refused_at_once(
     """By the service call itself, with the reason; no weights are read for it."""
     bench = make()
     bench.policy._supply.admits = check_checkpoint
-    operator = Operator(bench)
+    operator = bench.operator()
     paths = broken(tmp_path)
     for name, reason in REASONS.items():
         result = operator.ask(paths[name])
@@ -185,7 +164,7 @@ def test_real_checkpoints_swap_under_load(make: Callable[..., Any], tmp_path: Pa
     pytest.importorskip('torch')
     from vla_drop_ros.policies.registry import load_policy
     bench = make(instruction='put the red cube in the left bin', replan_period=0.1)
-    operator, paths = Operator(bench), broken(tmp_path)
+    operator, paths = bench.operator(), broken(tmp_path)
     loaded: list[Policy] = []
 
     def load(path: str) -> Policy:
@@ -214,6 +193,55 @@ def test_real_checkpoints_swap_under_load(make: Callable[..., Any], tmp_path: Pa
     slope = np.polyfit(np.arange(8), memory[4:], 1)[0]
     assert slope < 5.0, f'{slope:.1f} MB a swap: {memory}'
     assert np.isfinite([point.positions for chunk in bench.moves for point in chunk.points]).all()
+
+
+def set_others(bench: Any, value: bool) -> None:
+    """Set the parameter that lets a swap change the statistics."""
+    results = bench.policy.set_parameters([Parameter('other_normalization', value=value)])
+    assert results[0].successful
+
+
+def test_another_normalisation_is_refused_unless_allowed(
+        make: Callable[..., Any], sealed_bench: Any, tmp_path: Path,
+        write_tiny: Callable[..., Any]) -> None:
+    """By the call itself, in both directions; what runs is judged as it was loaded."""
+    paths = {name: tmp_path / name for name in ('a', 'same', 'other')}
+    for name, path in paths.items():
+        write_tiny(path, name=name)
+    restate(paths['other'])
+    bench = sealed_bench.with_real_ones(make(
+        start=False, checkpoint=str(paths['a']), device='cpu', threads=1))
+    operator = bench.operator()
+    assert operator.ask(paths['other']).successful, 'nothing runs yet'
+    assert operator.ask(paths['a']).successful and bench.policy.start()
+    assert operator.ask(paths['same']).successful
+    bench.until(lambda: bench.policy._active_path == str(paths['same']))
+    shutil.rmtree(paths['same'])  # what runs needs its folder no more
+    refused = operator.ask(paths['other'])
+    assert not refused.successful
+    assert 'the std of action x is 0.1, in the running one 0.01' in refused.reason
+    assert operator.checkpoint == str(paths['same']) and bench.policy._worker.is_settled
+    set_others(bench, True)
+    assert operator.ask(paths['other']).successful
+    bench.until(lambda: bench.policy._active_path == str(paths['other']))
+    set_others(bench, False)
+    assert 'the std of action x is 0.01' in operator.ask(paths['a']).reason
+    bench.policy.trigger_deactivate()
+    bench.policy.trigger_cleanup()
+    assert operator.ask(paths['a']).successful, 'nothing runs any more'
+
+
+def test_both_parameters_can_be_set_at_once(make: Callable[..., Any]) -> None:
+    """The permission of the same call counts, in whichever order the two stand."""
+    bench, heard = make(), []
+    bench.policy._supply.check = lambda path, running: heard.append((path, running is None))
+    allowed = Parameter('other_normalization', value=True)
+    for order in ((Parameter('checkpoint', value='b'), allowed),
+                  (allowed, Parameter('checkpoint', value='b'))):
+        assert bench.policy.set_parameters_atomically(list(order)).successful
+        set_others(bench, False)
+    assert bench.policy.set_parameters([Parameter('checkpoint', value='b')])[0].successful
+    assert heard == [('b', True), ('b', True), ('b', False)]
 
 
 def test_a_checkpoint_larger_than_memory_is_refused(tiny_checkpoint: Path) -> None:

@@ -13,8 +13,15 @@ from vla_drop_ros.errors import VlaDropError
 class CheckpointParameter:
     """Asks before it takes a value; a refusal carries the reason to whoever set it."""
 
-    def __init__(self, node: Node, accept: Callable[[str], None]) -> None:
-        """Listen to the parameters of ``node``; ``accept`` raises VlaDropError to refuse."""
+    def __init__(self, node: Node, accept: Callable[[str, bool], None]) -> None:
+        """Listen to the parameters of a node.
+
+        Args:
+            node: with the parameters ``checkpoint`` and ``other_normalization``, declared.
+            accept: takes a value of ``checkpoint`` and whether its normalisation may be another
+                one than that of the running policy; raises VlaDropError to refuse.
+
+        """
         self._node = node
         self._accept = accept
         self._correcting = False
@@ -33,10 +40,14 @@ class CheckpointParameter:
             self._correcting = False
 
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
+        allowed = self._node.get_parameter('other_normalization').value
+        for changed in parameters:
+            if changed.name == 'other_normalization':  # set at once with the checkpoint
+                allowed = changed.value
         for changed in parameters:
             if changed.name == 'checkpoint' and not self._correcting:
                 try:
-                    self._accept(changed.value)
+                    self._accept(changed.value, bool(allowed))
                 except VlaDropError as error:
                     return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)

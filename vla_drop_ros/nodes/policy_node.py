@@ -171,9 +171,9 @@ class PolicyNode(ManagedNode):
         self.get_logger().info(
             f'instruction: {self._replanner.instruction or self._replanner.waiting!r}')
 
-    def _accept(self, path: str) -> None:
+    def _accept(self, path: str, others: bool) -> None:
         """Have a checkpoint loaded that fits; raise VlaDropError to refuse any other."""
-        self._supply.check(path)
+        self._supply.check(path, self._worker.policy if self._worker and not others else None)
         if self._worker is not None:
             self._report.load_failure = ''
             self._worker.request_load(path)

@@ -34,6 +34,9 @@ class PolicyParameters:
     checkpoint: str = parameter(
         '', 'Checkpoint folder; set it while running to swap between two inferences',
         read_only=False)
+    other_normalization: bool = parameter(
+        False, 'Let a swap take a checkpoint with other normalisation statistics than the running '
+        'one, that is of other training data or for another robot', read_only=False)
     study: str = parameter(
         '', 'Folder of a locked study: all its checkpoints are kept in memory, checkpoint takes '
         'only sealed:<token>, and nothing is said that tells which one answers')

@@ -2,15 +2,17 @@
 """Where ``policy_node`` gets its policies from: folders, or the sealed arms of a study."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
-from vla_drop_ros.errors import TrialError
+from vla_drop_ros.errors import CheckpointError, TrialError
 from vla_drop_ros.nodes.policy_settings import (
     admit,
     Check,
     PolicyParameters,
     resident_policies,
 )
+from vla_drop_ros.policies.registry import check_normalization, read_statistics
 from vla_drop_ros.robot_contract import RobotContract
 from vla_drop_ros.runtime.policy_worker import Infers
 from vla_drop_ros.runtime.sealed_policies import check_form, SealedPolicies
@@ -37,6 +39,7 @@ class PolicySupply:
         self.admits = admits or partial(admit, device=wanted.device, resident=self._resident)
         self._contract: RobotContract | None = None
         self._sealed: SealedPolicies | None = None
+        self._statistics: dict[str, dict[str, float]] = {}  # by the hash that a policy states
 
     @property
     def blinded(self) -> bool:
@@ -71,8 +74,13 @@ class PolicySupply:
         if first or not self._study:
             self.check(first)
 
-    def check(self, value: str) -> None:
+    def check(self, value: str, running: Infers | None = None) -> None:
         """Refuse a value of the parameter ``checkpoint``.
+
+        Args:
+            value: of the parameter.
+            running: policy whose normalisation statistics it must have; None: any. A study does
+                not look at it, its arms were chosen before.
 
         Raises:
             VlaDropError: the sentence for whoever set it.
@@ -84,10 +92,19 @@ class PolicySupply:
             raise TrialError('a study is set: configure the node before the first token')
         else:
             self.admits(value, self._contract)
+            # As they were loaded: the folder may have been written anew since.
+            known = self._statistics.get(running.checkpoint) if running is not None else None
+            if known is not None:
+                check_normalization(value, known)
 
     def load(self, value: str) -> Infers:
         """Return the policy for a value that was checked; close it to give it back."""
-        return (self._sealed.load if self._sealed else self._load)(value)
+        if self._sealed is not None:
+            return self._sealed.load(value)
+        policy = self._load(value)
+        with suppress(CheckpointError):  # what was not loaded from a folder has none
+            self._statistics[policy.checkpoint] = read_statistics(value)
+        return policy
 
     def close(self) -> None:
         """Free the memory of all policies that are not in use."""
@@ -95,3 +112,4 @@ class PolicySupply:
         if sealed is not None:
             sealed.close()
         self._resident.close()
+        self._statistics.clear()

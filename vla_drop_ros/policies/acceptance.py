@@ -4,7 +4,9 @@
 The whole proof, hash by hash, comes with the load; this is for who must answer within a callback.
 """
 
+from collections.abc import Mapping
 import json
+import math
 from pathlib import Path
 
 from vla_drop_ros.errors import CheckpointError
@@ -13,6 +15,7 @@ from vla_drop_ros.policies.normalization import Normalization
 
 LENGTH_BYTES = 8  # before the header of a safetensors file
 LONGEST_HEADER = 100 * 2**20
+SAME_NUMBER = 1e-6  # relative: a float32 copy of a number is the same one
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
@@ -35,6 +38,50 @@ def check_files(folder: Path, manifest: Manifest) -> None:
             'download it again (git-lfs files need `git lfs pull`)')
 
 
+def statistics_of(folder: Path, manifest: Manifest) -> dict[str, float]:
+    """Return the normalisation statistics by what they are of, as in 'the std of action x'.
+
+    In robot units: m, rad, and what the contract says of a gripper.
+
+    Raises:
+        CheckpointError: the file is missing or malformed.
+
+    """
+    found = Normalization.load(folder / NORMALIZATION_FILE)
+    actions = manifest.action_spec.names if manifest.action_spec else ()
+    return {f'the {key} of {what} {name}': float(number)
+            for what, kind, names in (('action', found.action, actions),
+                                      ('state', found.state, manifest.state_names))
+            for key, numbers in (('mean', kind.mean), ('std', kind.std))
+            for name, number in zip(names, numbers, strict=False)}  # check_files counts them
+
+
+def check_statistics(folder: Path, wanted: Mapping[str, float],
+                     running: Mapping[str, float]) -> None:
+    """Refuse a checkpoint that is normalised otherwise than the one that runs.
+
+    A whole checkpoint can be: what was pruned and recovered from one baseline keeps its
+    statistics, so others mean other training data or another robot's units.
+
+    Args:
+        folder: of the checkpoint that is asked for, for the sentence.
+        wanted: its statistics, see ``statistics_of``.
+        running: those of the policy that answers now.
+
+    Raises:
+        CheckpointError: names the first value that differs, both numbers and the way out.
+
+    """
+    for what in (*running, *(name for name in wanted if name not in running)):
+        here, there = running.get(what), wanted.get(what)
+        if here is None or there is None or not math.isclose(here, there, rel_tol=SAME_NUMBER):
+            raise CheckpointError(
+                f'checkpoint {str(folder)!r} is normalised otherwise than the running one: '
+                f'{what} is {_number(there)}, in the running one {_number(here)}. Its statistics '
+                'are of other training data or another robot; take a checkpoint of the same '
+                'baseline, or set the parameter other_normalization to true and ask again')
+
+
 def is_whole(path: Path) -> bool:
     """Say whether a safetensors file is as long as its header says."""
     try:
@@ -48,6 +95,10 @@ def is_whole(path: Path) -> bool:
         return path.stat().st_size == LENGTH_BYTES + length + max(ends, default=0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return False
+
+
+def _number(value: float | None) -> str:
+    return 'not there' if value is None else f'{value:.9g}'
 
 
 def _normalization_problems(path: Path, manifest: Manifest) -> list[str]:

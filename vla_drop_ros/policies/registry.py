@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a checkpoint folder to a policy, importing torch only in the process that asks for one."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from vla_drop_ros.errors import CheckpointError, MissingDependencyError
 from vla_drop_ros.manifest import load_manifest, Manifest
-from vla_drop_ros.policies.acceptance import check_files
+from vla_drop_ros.policies.acceptance import check_files, check_statistics, statistics_of
 from vla_drop_ros.policies.policy import Policy
 
 # family -> 'module:callable' with the signature (folder, device, threads) -> Policy
@@ -47,6 +48,26 @@ def check_loadable(path: str | Path) -> Manifest:
     manifest = read_manifest(path)
     check_files(Path(path), manifest)
     return manifest
+
+
+def read_statistics(path: str | Path) -> dict[str, float]:
+    """Return the normalisation statistics of a checkpoint, see ``acceptance.statistics_of``.
+
+    Raises:
+        CheckpointError: it is missing, malformed, or no policy.
+
+    """
+    return statistics_of(Path(path), read_manifest(path))
+
+
+def check_normalization(path: str | Path, running: Mapping[str, float]) -> None:
+    """Refuse a checkpoint with other normalisation statistics than those that run.
+
+    Raises:
+        CheckpointError: the sentence for the operator.
+
+    """
+    check_statistics(Path(path), read_statistics(path), running)
 
 
 def free_device_memory(device: str) -> int | None:
