@@ -253,12 +253,8 @@ def test_who_dies_just_before_the_timeout_is_found_out(
 
 def test_while_the_roll_is_called_nothing_ends_the_trial_otherwise(cell: Any) -> None:
     """STOP, a success that is seen late and chunks that are on their way do not change the end."""
-    cell.begin()
+    until_time_is_up(cell, 'command_gate')
     up = cell.session.conductor.current.started + cell.design.timeout
-    while cell.now < up:
-        cell.session.signs.hear('command_gate')
-        cell.session.chunk(cell.now)
-        cell.run(0.1)
     chunks = cell.session.measures.chunks
     cell.run(0.2)
     assert cell.kinds('ended') == []
@@ -273,11 +269,11 @@ def test_while_the_roll_is_called_nothing_ends_the_trial_otherwise(cell: Any) ->
     assert (ended['reason'], ended['stamp']) == ('timeout', pytest.approx(up, abs=0.2))
 
 
-def until_time_is_up(cell: Any, *others: str) -> None:
-    """Run a trial until its time is up; gate and others live."""
+def until_time_is_up(cell: Any, *living: str) -> None:
+    """Run a trial until its time is up, with signs of life of these."""
     cell.begin()
     while cell.now < cell.session.conductor.current.started + cell.design.timeout:
-        for name in ('command_gate', *others):
+        for name in living:
             cell.session.signs.hear(name)
         cell.session.chunk(cell.now)
         cell.run(0.1)
@@ -287,7 +283,7 @@ def until_time_is_up(cell: Any, *others: str) -> None:
 
 def test_a_recorder_that_hangs_holds_no_end_up(cell: Any) -> None:
     """It gives signs of life too, and nobody waits for them."""
-    until_time_is_up(cell, 'bag_recorder')
+    until_time_is_up(cell, 'command_gate', 'bag_recorder')
     cell.session.signs.hear('command_gate')
     cell.run(0.2)
     assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == ['timeout']
@@ -295,7 +291,7 @@ def test_a_recorder_that_hangs_holds_no_end_up(cell: Any) -> None:
 
 def test_a_stop_at_the_last_moment_changes_no_end(cell: Any) -> None:
     """All have given a sign, the next tick has not come: the reason and the time stay."""
-    until_time_is_up(cell)
+    until_time_is_up(cell, 'command_gate')
     cell.session.signs.hear('command_gate')
     assert cell.press('stop').done
     [ended] = [data for kind, data in cell.events if kind == 'ended']
@@ -304,14 +300,14 @@ def test_a_stop_at_the_last_moment_changes_no_end(cell: Any) -> None:
 
 def test_a_session_that_ends_before_all_have_answered_blames_nobody(cell: Any) -> None:
     """The gate may have died before the timeout, and its end may end this node."""
-    until_time_is_up(cell)
+    until_time_is_up(cell, 'command_gate')
     cell.session.close()
     assert [data['reason'] for kind, data in cell.events if kind == 'ended'] == ['crash']
 
 
 def test_a_policy_that_is_started_anew_at_the_timeout_is_lost(cell: Any) -> None:
     """It beats again, and answers to nobody."""
-    until_time_is_up(cell, 'policy_node')
+    until_time_is_up(cell, 'command_gate', 'policy_node')
     cell.session.signs.hear('command_gate')
     cell.session.policy('sealed:none')
     cell.run(0.2)
@@ -343,13 +339,7 @@ def test_what_is_held_up_holds_no_end_up(cell: Any) -> None:
 
 def test_a_robot_whose_clock_stands_after_the_timeout_does_not_hold_the_end_up(cell: Any) -> None:
     """A policy cannot beat then, and is forgiven: the robot is lost."""
-    cell.begin()
-    up = cell.session.conductor.current.started + cell.design.timeout
-    while cell.now < up:
-        cell.session.signs.hear('policy_node')
-        cell.session.chunk(cell.now)
-        cell.run(0.1)
-    cell.run(0.1)
+    until_time_is_up(cell, 'policy_node')
     at = cell.now
     for step in range(120):
         cell.session.tick(at, at + 0.1 * step)
