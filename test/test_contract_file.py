@@ -116,6 +116,8 @@ def test_a_misspelt_key_is_named_with_the_right_one(name: str, path: Place) -> N
     ('franka_cartesian', {'limits.step': '1e-2'}, 'YAML takes this for text'),
     ('franka_cartesian', {'limits.step': True}, 'must be a number'),
     ('franka_cartesian', {'dead_man': 500}, 'is this in ms?'),
+    ('franka_cartesian', {'max_chunk_age': 0.03}, 'shorter than two control periods'),
+    ('franka_cartesian', {'max_chunk_age': 0}, 'max_chunk_age: 0 must be'),
     ('franka_cartesian', {'control_rate': 0.03}, 'is this a period?'),
     ('franka_cartesian', {'ramp_in': -1}, 'ramp_in: -1 must be at least 0 s'),
     ('franka_cartesian', {'dry_run': 'yes'}, 'must be true or false'),

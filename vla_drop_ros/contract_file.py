@@ -120,6 +120,7 @@ def _read(reader: Reader) -> RobotContract:
         limits=_read_limits(reader, grips, names, in_joints),
         ramp_in=reader.number('ramp_in'),
         dead_man=reader.number('dead_man'),
+        max_chunk_age=reader.optional('max_chunk_age'),
         fault_action=reader.choice(FAULT_ACTIONS, 'fault_action'),
         interlock=reader.choice(INTERLOCKS, 'interlock'),
         dry_run=reader.boolean('dry_run'))

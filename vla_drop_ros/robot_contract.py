@@ -240,6 +240,8 @@ class RobotContract:
         ramp_in: time over which the speed limit rises when motion starts, [s].
         dead_man: seconds without a usable chunk, or without a sign of life of the policy, until
             the fault action.
+        max_chunk_age: seconds from capture after which nothing more of a chunk is executed and
+            the fault action runs; 0: a chunk is executed to its end.
         fault_action: ``hold`` the measured pose (adapters pose and joint_trajectory) or ``stop``
             with zero twist (adapter twist).
         interlock: ``enable``: nothing is commanded until the service ``~/enable`` is called, anew
@@ -262,6 +264,7 @@ class RobotContract:
     limits: Limits
     ramp_in: float
     dead_man: float
+    max_chunk_age: float
     fault_action: FaultAction
     interlock: Interlock
     dry_run: bool

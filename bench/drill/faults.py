@@ -29,9 +29,8 @@ class Times:
         camera: oldest image that is used.
         pose: oldest measured pose that is used.
         joints: oldest joint states that are used.
-        dead_man: time without a usable chunk or a sign of life.
-        horizon: length of a chunk.
-        replan: time between two chunks.
+        dead_man: time without a sign of life.
+        chunk_age: oldest chunk that is executed, from its capture.
 
     """
 
@@ -40,17 +39,16 @@ class Times:
     pose: float
     joints: float
     dead_man: float
-    horizon: float
-    replan: float
+    chunk_age: float
 
     @classmethod
-    def of(cls, contract: Mapping[str, Any], spec: Any) -> 'Times':
-        """Read them from the contract's YAML and the checkpoint's action spec."""
+    def of(cls, contract: Mapping[str, Any]) -> 'Times':
+        """Read them from the contract's YAML."""
         state = contract['state']
         return cls(1.0 / contract['control_rate'],
                    max(camera['max_age'] for camera in contract['cameras'].values()),
                    state['pose']['max_age'], state['joints']['max_age'], contract['dead_man'],
-                   spec.chunk_length * spec.period, spec.executed_steps * spec.period)
+                   contract['max_chunk_age'])
 
 
 class Expected(Enum):
@@ -122,13 +120,11 @@ JOINTS: Bound = (lambda t: t.joints + 2 * t.tick,
                  'max_age of the joints, a tick of the policy, a tick of the gate')
 POSE: Bound = (lambda t: t.pose + t.tick, 'max_age of the pose, a tick of the gate')
 DEAD: Bound = (lambda t: t.dead_man + t.tick, 'dead_man, a tick of the gate')
-BAD_INPUT: Bound = (lambda t: t.replan + t.dead_man + 2 * t.tick,
-                    'the next inference is due after the executed steps; it fails, and from its '
-                    'start dead_man runs')
+NO_CHUNK: Bound = (lambda t: t.chunk_age + t.tick,
+                   'no chunk is made, or each is refused; the last good one was captured before '
+                   'the fault: max_chunk_age, a tick of the gate')
 BAD_ANSWER: Bound = (lambda t: t.dead_man + 2 * t.tick,
                      'from the start of the inference that fails dead_man runs')
-REJECTED: Bound = (lambda t: t.horizon + t.dead_man + t.tick,
-                   'the gate refuses every chunk; the last good one runs out, then dead_man')
 NOT_ASKED: Bound = (lambda t: 2 * t.tick, 'the policy pauses, a tick of the gate')
 WATCHED: Bound = (lambda t: 1.0, 'watched for 1 s; nothing has to stop')
 
@@ -154,13 +150,13 @@ FAULTS: tuple[Fault, ...] = (
           actions.undistort, SAME_PIXELS, latest=0.3),  # with way enough ahead of the arm
     _stream('camera lags 1 s', 'lag', STOPS, CAMERA, 'camera'),
     _stream('camera doubles its size', 'resize', STOPS, CHANGED, 'camera'),
-    _stream('camera sends half images', 'truncate', STOPS, BAD_INPUT, 'camera'),
+    _stream('camera sends half images', 'truncate', STOPS, NO_CHUNK, 'camera'),
     _stream('camera, unknown encoding', 'encoding', STOPS, CHANGED, 'camera'),
     _stream('camera stamp zero', 'stamp_zero', STOPS, CHANGED, 'camera'),
     _stream('camera stamp 10 s ahead', 'stamp_future', STOPS, CHANGED, 'camera'),
     _stream('joint states stop', 'stop', STOPS, JOINTS, 'joints'),
-    _stream('joint states not finite', 'nan', STOPS, BAD_INPUT, 'joints'),
-    _stream('joint states without names', 'nameless', STOPS, BAD_INPUT, 'joints'),
+    _stream('joint states not finite', 'nan', STOPS, NO_CHUNK, 'joints'),
+    _stream('joint states without names', 'nameless', STOPS, NO_CHUNK, 'joints'),
     _stream('pose stops', 'stop', STOPS, POSE, 'pose'),
     _stream('pose freezes, stamp too', 'freeze', STOPS, POSE, 'pose'),
     _stream('pose lags 1 s', 'lag', STOPS, POSE, 'pose'),
@@ -211,7 +207,7 @@ FAULTS: tuple[Fault, ...] = (
     _inference('device_memory', STOPS, BAD_ANSWER),
     _inference('stall', STOPS, BAD_ANSWER),
     _inference('nan', STOPS, BAD_ANSWER),
-    _inference('short', STOPS, REJECTED),
+    _inference('short', STOPS, NO_CHUNK),
     _inference('huge', LIMITS, WATCHED),
     _inference('huge_one_way', LIMITS, WATCHED),
 )

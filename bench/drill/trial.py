@@ -74,7 +74,7 @@ def run_trial(cell: Cell, fault: Fault, rng: np.random.Generator) -> Trial:
             show in no scene.
 
     """
-    times = Times.of(cell.contract, cell.spec)
+    times = Times.of(cell.contract)
     trial = Trial(fault.name, 0, fault.bound[0](times) + ALLOWANCE)
     began = time.monotonic()
     wall = _break(cell, fault, trial, rng)

@@ -28,6 +28,7 @@ def test_a_slow_twist_is_told() -> None:
     ({'ramp_in': 0.0}, 'ramp_in'),
     ({'max_skew': 0.3}, 'max_skew'),
     ({'cameras': BLIND, 'dry_run': False}, 'cameras'),
+    ({'max_chunk_age': 0.0, 'dry_run': False}, 'max_chunk_age'),
     ({'command': replace(FRANKA.command, gripper=replace(
         FRANKA.command.gripper, hysteresis=0.0))}, 'command.gripper.hysteresis'),
     ({'limits': replace(FRANKA.limits, cartesian=replace(

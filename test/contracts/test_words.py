@@ -13,7 +13,8 @@ def test_numbers_have_units() -> None:
     said = in_words(load_contract(find_contract('ur_servo')))
     for expected in ('50 Hz (every 20 ms)', '0.25 m/s (that is 5 mm a command)', '0.8 rad/s',
                      'x -0.3 .. 0.3 m', '30 mm', '40 N', '30 ms older', 'calls servo_node/pause',
-                     'width [m] = 0.085 + -0.10625 * position', 'for 0.5 s: stop'):
+                     'width [m] = 0.085 + -0.10625 * position', 'for 0.5 s: stop',
+                     'nothing of a chunk 1 s after its images'):
         assert expected in said
     joints = in_words(load_contract(find_contract('so101_joints')))
     assert 'elbow_flex -1.59 .. 1.59 rad, 1 rad/s' in joints and 'due 100 ms later' in joints

@@ -15,7 +15,8 @@ from vla_drop_ros.robot_contract import RobotContract
 from vla_drop_ros.runtime.gate import Command, CommandGate, Decision, IncomingChunk, Mode
 
 SHIPPED = Path(__file__).parents[2] / 'config' / 'robots' / 'simulated_arm.yaml'
-CONTRACT = load_contract(SHIPPED)
+LIMITED_AGE = load_contract(SHIPPED)
+CONTRACT = replace(LIMITED_AGE, max_chunk_age=0.0)  # chunks are executed to their ends
 HOME = (0.5, 0.0, 0.3)
 UP = (0.0, 0.0, 0.0, 1.0)
 NAMES = ('x', 'y', 'z', 'gripper')
@@ -283,6 +284,24 @@ def test_a_silent_policy_stops_the_arm_within_the_dead_man_time(bench: Bench) ->
         assert bench.now - died <= CONTRACT.dead_man + 1.0 / CONTRACT.control_rate
     assert bench.tick().reason == 'no action chunk'  # the rest of the chunk is never resumed
     assert bench.now - died > CONTRACT.dead_man
+
+
+@pytest.mark.parametrize('refused', [None, replace(chunk(0.0), frame='camera')])
+def test_a_policy_that_lives_but_sends_nothing_usable_stops_the_arm_as_soon(
+        refused: IncomingChunk | None) -> None:
+    """However long the chunk in force: nothing of it is executed after its largest age."""
+    bench = Bench(LIMITED_AGE)
+    bench.tick()
+    captured, longest = bench.now, LIMITED_AGE.max_chunk_age
+    bench.gate.offer(chunk(captured, steps=60), bench.now)
+    while bench.tick().mode is Mode.EXECUTING:
+        assert bench.now - captured <= longest + 1.0 / CONTRACT.control_rate
+        if refused:
+            assert bench.gate.offer(replace(refused, stamp=bench.now), bench.now)
+    assert bench.now - captured > longest
+    assert bench.tick().reason == 'no action chunk'  # the rest of the chunk is never resumed
+    bench.gate.offer(chunk(bench.now), bench.now)
+    assert bench.tick().mode is Mode.EXECUTING
 
 
 def test_a_chunk_without_any_sign_of_life_moves_nothing() -> None:

@@ -14,7 +14,7 @@ from vla_drop_ros.runtime.gate import CommandGate, IncomingChunk, Mode
 
 CONTRACT = load_contract(Path(__file__).parents[2] / 'config' / 'robots' / 'simulated_arm.yaml')
 JOINTS = replace(
-    CONTRACT,
+    CONTRACT, max_chunk_age=0.0,
     action=RobotAction(('joint.a', 'joint.b', 'gripper'), 'base_link', 'absolute'), pose=None,
     command=CommandTopics('joint_trajectory', 'joint_trajectory', lead=0.1),
     limits=Limits(None, {'a': JointLimits((-1.0, 1.0), 1.0, 20.0, 0.2),

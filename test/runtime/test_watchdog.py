@@ -24,10 +24,17 @@ def test_kind_does_not_change_with_the_numbers() -> None:
 def test_dead_man_waits_its_time_after_the_chunk_ends() -> None:
     """Within the chunk and the dead-man time there is no fault; afterwards there is."""
     dead_man = DeadMan(0.5)
-    assert dead_man.fault(None, 0.0) is not None
-    assert dead_man.fault(10.0, 9.0) is None
-    assert dead_man.fault(10.0, 10.4) is None
-    assert 'no usable chunk' in str(dead_man.fault(10.0, 10.6))
+    assert dead_man.fault(None, None, 0.0) is not None
+    assert dead_man.fault(1.0, 10.0, 9.0) is None
+    assert dead_man.fault(1.0, 10.0, 10.4) is None
+    assert 'no usable chunk' in str(dead_man.fault(1.0, 10.0, 10.6))
+
+
+def test_an_old_chunk_is_executed_no_further() -> None:
+    """However long it is: from its largest age on there is a fault, before it there is none."""
+    dead_man = DeadMan(0.5, 0.75)
+    assert dead_man.fault(9.0, 12.0, 9.75) is None
+    assert 'max_chunk_age 0.75' in str(dead_man.fault(9.0, 12.0, 9.76))
 
 
 def test_a_clock_that_stands_still_is_noticed() -> None:

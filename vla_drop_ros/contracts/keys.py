@@ -166,6 +166,8 @@ KEYS: tuple[Key, ...] = (
           positive=False),
     _time('dead_man', 'time without a usable chunk, or a sign of life of the policy, until the '
           'fault action', 10.0),
+    _time('max_chunk_age', 'time from capture after which nothing more of a chunk is executed; '
+          'left out: to its end and dead_man', 10.0, 'optional'),
     Key('fault_action', 'choice', 'hold the measured pose (adapters pose, joint_trajectory) or '
         'stop with zero twist (adapter twist)', choices=FAULT_ACTIONS),
     Key('interlock', 'choice', 'enable: nothing is commanded until the service ~/enable is '

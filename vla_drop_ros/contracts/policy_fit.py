@@ -79,6 +79,11 @@ def _remarks(contract: RobotContract, demands: Demands) -> Iterator[Finding]:
     if unused:
         yield Finding(GROUP, 'cameras', 'remark', f'{", ".join(unused)} of the contract are not '
                       'used by the checkpoint')
+    executed = spec.executed_steps * spec.period
+    if 0.0 < contract.max_chunk_age <= executed:
+        yield Finding(GROUP, 'max_chunk_age', 'remark', f'{contract.max_chunk_age:g} s: a chunk '
+                      f'is too old before the next is asked for, after {executed:g} s; the robot '
+                      'stops in between', 'raise it, or ask more often with replan_period')
     yield from _units(contract, demands)
 
 

@@ -38,6 +38,10 @@ def advice(contract: RobotContract) -> list[Said]:
     if moves and not any(stream.latency for stream in contract.cameras.values()):
         found.append((('cameras',), 'no camera has a latency: measure it (film a clock, compare '
                       'with the stamp); USB cameras have 0.03 to 0.1 s'))
+    if moves and not contract.max_chunk_age:
+        found.append((('max_chunk_age',), 'left out: where the policy lives but none of its '
+                      'chunks can be used, the last one is executed to its end, and dead_man '
+                      'counts from there; try its executed steps and two inferences'))
     gripper = contract.command.gripper
     if gripper and not gripper.type.startswith('float64') and gripper.hysteresis == 0.0:
         found.append((('command', 'gripper', 'hysteresis'),
@@ -89,6 +93,9 @@ def _times(contract: RobotContract) -> Iterator[Said]:
     if contract.dead_man < 2.0 * period:
         yield (('dead_man',), f'{contract.dead_man:g} s is shorter than two control periods '
                f'({2.0 * period:.4g} s)')
+    if 0.0 < contract.max_chunk_age < 2.0 * period:
+        yield (('max_chunk_age',), f'{contract.max_chunk_age:g} s is shorter than two control '
+               f'periods ({2.0 * period:.4g} s)')
     for path, stream in _streams(contract):
         if stream.latency >= stream.max_age:
             yield ((*path, 'latency'), f'{stream.latency:g} s must be less than max_age '

@@ -33,6 +33,9 @@ def _lines(contract: RobotContract) -> Iterator[str]:
     yield from _limits(contract)
     yield (f'motion     full speed {contract.ramp_in:g} s after it starts; without a chunk for '
            f'{contract.dead_man:g} s: {contract.fault_action}')
+    yield ('           nothing of a chunk '
+           + (f'{contract.max_chunk_age:g} s after its images' if contract.max_chunk_age else
+              f'{contract.dead_man:g} s after its last step, however long it is'))
     yield ('interlock  ' + ('nothing moves until the service ~/enable is called'
                             if contract.interlock == 'enable' else
                             'NONE: moves as soon as a policy answers'))

@@ -3,10 +3,10 @@
 
 Faults and what happens (the pose adapter holds a pose, the twist adapter sends zero velocity):
 
-- no chunk, chunk ran out for ``dead_man`` seconds, no sign of life of the policy as long, empty
-  chunk (the policy paused itself), measured state missing or older than its ``max_age``, e-stop:
-  hold, and forget the chunk, so that only a fresh chunk starts motion again. After an e-stop reset
-  the chunk must also be captured after the reset.
+- no chunk, chunk older than ``max_chunk_age``, chunk ran out for ``dead_man`` seconds, no sign of
+  life of the policy as long, empty chunk (the policy paused itself), measured state missing or
+  older than its ``max_age``, e-stop: hold, and forget the chunk, so that only a fresh one starts
+  motion again. After an e-stop reset it must also be captured after the reset.
 - hold means: the pose measured when the fault began is commanded at every tick until motion
   resumes, also during an e-stop; with no fresh measurement the last command is held; before
   either exists nothing is commanded. An arm that something else moved further than the step limit
@@ -130,7 +130,7 @@ class CommandGate:
         self._axes = tuple(f'{JOINT_PREFIX}{name}' for name in self._joints) or TRANSLATION_NAMES
         self._limits = safety_limits(contract.limits)
         self._schedule = ChunkSchedule(blend, ensemble)
-        self._dead_man = DeadMan(contract.dead_man)
+        self._dead_man = DeadMan(contract.dead_man, contract.max_chunk_age)
         self._poses = PoseHistory(POSE_HISTORY)
         self._active = False
         self._enabled = False
@@ -271,7 +271,7 @@ class CommandGate:
         return (stream_fault('joint states' if self._joints else 'end-effector pose',
                              self._poses.newest_stamp, now, self._contract.measured.max_age)
                 or self._pause_reason
-                or self._dead_man.fault(self._schedule.end, now)
+                or self._dead_man.fault(self._schedule.stamp, self._schedule.end, now)
                 or stream_fault('sign of life of the policy', self._heartbeat, now,
                                 self._contract.dead_man))
 

@@ -50,23 +50,28 @@ class ClockWatch:
 
 
 class DeadMan:
-    """Fires when no usable chunk has covered the present for ``timeout`` seconds."""
+    """Fires when no usable chunk has covered the present for a time, or the last one is old."""
 
-    def __init__(self, timeout: float) -> None:
-        """Take the contract's dead-man time, [s]."""
+    def __init__(self, timeout: float, max_chunk_age: float = 0.0) -> None:
+        """Take the contract's ``dead_man`` and ``max_chunk_age``, [s]; 0: however old it is."""
         self._timeout = timeout
+        self._max_chunk_age = max_chunk_age
 
-    def fault(self, end: float | None, now: float) -> str | None:
+    def fault(self, stamp: float | None, end: float | None, now: float) -> str | None:
         """Return why nothing may be executed at ``now``, or None.
 
         Args:
-            end: when the chunk in force runs out, [s]; None without a chunk. The last pose of a
-                chunk stands still for the dead-man time after its end, then the fault action runs.
+            stamp: capture time of the chunk in force, [s]; None without a chunk.
+            end: when it runs out, [s]. Its last pose stands still for the dead-man time after
+                that, then the fault action runs; after its largest age it does so at once.
             now: node clock, [s].
 
         """
-        if end is None:
+        if stamp is None or end is None:
             return 'no action chunk'
+        if 0.0 < self._max_chunk_age < now - stamp:
+            return (f'no newer chunk ({now - stamp:.2f} s since its images, max_chunk_age '
+                    f'{self._max_chunk_age:.2f} s)')
         if now - end > self._timeout:
             return f'no usable chunk ({now - end:.2f} s, dead_man {self._timeout:.2f} s)'
         return None

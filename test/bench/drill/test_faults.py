@@ -18,14 +18,11 @@ from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.errors import VlaDropError
 from vla_drop_ros.runtime.instruction import instruction_fault
 from vla_drop_ros.runtime.observation_sync import ObservationSync
-from vla_drop_ros.types import ActionSpec
-
-SPEC = ActionSpec(('x', 'y', 'z', 'gripper'), 'base_link', 'delta', 0.1, 8, 4)
 
 
 def times() -> Times:
     """Return the times of the shipped robot."""
-    return Times.of(drill_contract('simulated_arm')[0], SPEC)
+    return Times.of(drill_contract('simulated_arm')[0])
 
 
 def test_bounds_are_made_of_the_contract() -> None:
