@@ -164,13 +164,14 @@ def run_episode(cell: PickPlaceEnvironment, policy: Policy, contract: RobotContr
     Args:
         cell: the simulated arm.
         policy: what decides.
-        contract: of the arm; its control rate is replaced by ``CONTROL_RATE``.
+        contract: of the arm; its control rate is replaced by ``CONTROL_RATE``, and chunks are
+            executed to their ends: the injected latencies would stop the arm in between.
         way: of executing chunks.
         latency: from capture to the arrival of the chunk at the gate, [s].
         seed: of the scene.
 
     """
-    contract = replace(contract, control_rate=CONTROL_RATE)
+    contract = replace(contract, control_rate=CONTROL_RATE, max_chunk_age=0.0)
     gate = CommandGate(contract, way.blend, way.ensemble)
     gate.activate(0.0)
     thinking = _Thinking(Execution(way.execution, contract), _period(way, policy.spec), latency)
