@@ -7,10 +7,13 @@ executors are measured by ``bench/runtime.py`` and not tested, since they come a
 
 from importlib.metadata import PackageNotFoundError, version
 import json
+from pathlib import Path
 import subprocess
 import sys
 
 import pytest
+
+import vla_drop_ros
 
 pytestmark = [pytest.mark.ros, pytest.mark.e2e]
 
@@ -68,6 +71,14 @@ def run(code: str, limit: float = 10.0) -> tuple[bool, dict[str, float]]:
         ended = False
     lines = [line for line in said.splitlines() if line.startswith('{')]
     return ended, json.loads(lines[0]) if lines else {}
+
+
+@pytest.mark.parametrize('trap', ['MultiThreadedExecutor', 'ReentrantCallbackGroup',
+                                  'EventsExecutor'])
+def test_no_node_steps_into_a_trap(trap: str) -> None:
+    """What loses frames, runs callbacks into each other or never returns is used nowhere."""
+    sources = Path(vla_drop_ros.__file__).parent.rglob('*.py')
+    assert [path.name for path in sources if trap in path.read_text(encoding='utf-8')] == []
 
 
 @pytest.mark.xfail(strict=from_wheels(), reason='EventsExecutor.spin() runs no callback, burns a '

@@ -83,7 +83,7 @@ class Cell:
         """Return the id of the state that the gate says it is in."""
         return int(self.call('get_state', GetState.Request()).current_state.id)
 
-    def go_on(self, steps: int = 6) -> list[np.ndarray]:
+    def go_on(self, steps: int = 6) -> list[list[float]]:
         """Let control periods pass, with a new chunk each; return what was commanded."""
         before = len(self.targets)
         for _ in range(steps):
