@@ -4,8 +4,10 @@
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from vla_drop_ros.runtime.memory import process_memory
 from vla_drop_ros.runtime.resident import ResidentPolicies
 
 
@@ -105,3 +107,17 @@ def test_usage_counts_what_is_in_memory() -> None:
     current.close()
     shelf.resident.close()
     assert shelf.resident.usage == (0, 0)
+
+
+def test_the_memory_of_a_closed_policy_goes_back_to_the_machine() -> None:
+    """The allocator does not keep it, though a block that was made later stays."""
+    weights = [np.ones(12_000) for _ in range(2000)]
+    stays, full = np.ones(12_000), process_memory()
+    policy = SimpleNamespace(spec=None, cameras={}, state_names=(), checkpoint='a',
+                             close=weights.clear)
+    resident = ResidentPolicies(lambda path: policy, lambda path: path)
+    resident.load('a').close()
+    resident.close()
+    left = process_memory()
+    assert full is not None and left is not None and stays.nbytes == 96_000
+    assert full - left > 0.8 * 2000 * stays.nbytes

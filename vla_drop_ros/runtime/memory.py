@@ -2,6 +2,8 @@
 """How much memory a checkpoint will take, how much there is, and how much this process uses."""
 
 from collections.abc import Mapping
+from contextlib import suppress
+import ctypes
 import os
 from pathlib import Path
 
@@ -68,6 +70,15 @@ def process_memory(proc: Path = _PROC) -> int | None:
     """Return the resident memory of this process, [byte]; None if unknown."""
     fields = _read(proc / 'self' / 'statm').split()
     return int(fields[1]) * os.sysconf('SC_PAGE_SIZE') if len(fields) > 1 else None
+
+
+def return_free_memory() -> None:
+    """Give what the allocator of glibc keeps of freed blocks back to the operating system.
+
+    Between the blocks that stay, it keeps most of what the weights of a checkpoint took.
+    """
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _read(path: Path) -> str:

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 import threading
 
+from vla_drop_ros.runtime.memory import return_free_memory
 from vla_drop_ros.runtime.policy_worker import Infers
 from vla_drop_ros.types import ActionChunk, ActionSpec, CameraSpec, Observation
 
@@ -112,8 +113,11 @@ class ResidentPolicies:
 
     def _close_surplus(self, limit: int) -> None:
         """Close what was used longest ago and is not in use, down to ``limit``."""
+        before = len(self._policies)
         for identity in list(self._policies):
             if len(self._policies) > limit and not self._loans.get(identity):
                 self._policies.pop(identity).close()
                 self._loans.pop(identity, None)
                 self._weights.pop(identity, None)
+        if len(self._policies) < before:
+            return_free_memory()
