@@ -10,7 +10,7 @@ from collections.abc import Callable
 import time
 
 from launch import Action, LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node as NodeAction
 
@@ -23,7 +23,7 @@ from vla_drop_ros.bringup import (
     SETTLED,
     STOP_DEADLINE,
 )
-from vla_drop_ros.shared_memory import remove_leaked_segments
+from vla_drop_ros.shared_memory import remove_leaked_segments, transport_warning
 
 
 def describe(graph: str) -> LaunchDescription:
@@ -39,12 +39,14 @@ def describe(graph: str) -> LaunchDescription:
     ])
 
 
-def _start(context: LaunchContext, graph: str) -> list[NodeAction]:
+def _start(context: LaunchContext, graph: str) -> list[Action]:
     """Build the graph of the arguments as they are now."""
     settings = {argument.name: LaunchConfiguration(argument.name).perform(context)
                 for argument in GRAPHS[graph].arguments}
     remove_leaked_segments()
-    return actions(build(graph, settings))
+    built = build(graph, settings)
+    warning = transport_warning(built.environment)
+    return [*([LogInfo(msg=f'warning: {warning}')] if warning else []), *actions(built)]
 
 
 def actions(graph: Graph) -> list[NodeAction]:

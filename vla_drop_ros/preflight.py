@@ -16,7 +16,12 @@ from typing import NamedTuple
 from vla_drop_ros.bringup import find_checkpoint, INSTALL_SIMULATION, process_environment
 from vla_drop_ros.errors import SimulationError, VlaDropError
 from vla_drop_ros.graph_arguments import DEFAULT_CHECKPOINT
-from vla_drop_ros.shared_memory import available_bytes, leaked_bytes, profile_variable
+from vla_drop_ros.shared_memory import (
+    available_bytes,
+    leaked_bytes,
+    profile_variable,
+    transport_warning,
+)
 
 OLDEST_PYTHON = (3, 10)
 NEWEST_PYTHON = (3, 13)
@@ -119,10 +124,8 @@ def check_transport() -> Check:
     if given and not Path(given).is_file():
         return Check('transport', False, f'{variable} is {given!r}, which is no file: Fast DDS '
                      'then goes by its defaults, without a word', f'unset {variable}')
-    found = f'profile {given} (yours)' if given else 'profile fastdds_shm.xml'
-    if not given and variable not in process_environment():
-        found = ('no profile, for want of shared memory (in a container: --shm-size=1g); raw '
-                 'images above 0.5 MB get lost')
+    found = transport_warning(process_environment()) or (
+        f'profile {given} (yours)' if given else 'profile fastdds_shm.xml')
     leaked = leaked_bytes() / 2**20
     found += f'; {megabytes:.0f} MB of shared memory free'
     return Check('transport', True, found + (

@@ -9,6 +9,7 @@ Ports (``fastrtps_portN``) are left alone: they are small, the next participant 
 and even a look at their lock can make that one fail to open the port, so that it hears nothing.
 """
 
+from collections.abc import Mapping
 import fcntl
 import os
 from pathlib import Path
@@ -58,6 +59,20 @@ def leaked_files(folder: Path, settling_time: float) -> list[Path]:
         except OSError:
             continue
     return list(found)
+
+
+def transport_warning(environment: Mapping[str, str]) -> str:
+    """Return what becomes of raw images between processes with these variables; '' if all's well.
+
+    Args:
+        environment: what the processes get beside what is set here.
+
+    """
+    rmw = os.environ.get('RMW_IMPLEMENTATION', '')
+    if (rmw and 'fastrtps' not in rmw) or profile_variable() in {**os.environ, **environment}:
+        return ''
+    return ('no profile, for want of shared memory (in a container: --shm-size=1g); raw images '
+            'above 0.5 MB get lost')
 
 
 def _is_free(lock: Path) -> bool:

@@ -2,6 +2,7 @@
 """`vla_drop up` starts a graph, follows it, and says by its exit status how it ended."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 import signal
 
@@ -13,6 +14,7 @@ from vla_drop_ros.cli import main as cli
 from vla_drop_ros.cli import up
 from vla_drop_ros.errors import VlaDropError
 from vla_drop_ros.preflight import Check
+from vla_drop_ros.shared_memory import profile_variable
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +37,18 @@ def test_a_crash_is_named_with_its_last_lines(
     said = capsys.readouterr()
     assert 'gate | out of magic' in said.out
     assert 'node gate ended by itself (exit code 1)' in said.err
+
+
+def test_a_start_without_shared_memory_is_warned_of(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """What raw images will suffer from, and the remedy; with a profile there is no word of it."""
+    monkeypatch.delenv(profile_variable(), raising=False)
+    graph = fake_graph(tmp_path, 'raise SystemExit(1)')
+    up.run(graph)
+    assert 'warning: no profile, for want of shared memory' in capsys.readouterr().err
+    up.run(replace(graph, environment={**graph.environment, profile_variable(): 'mine.xml'}))
+    assert 'warning' not in capsys.readouterr().err
 
 
 def test_every_graph_has_the_arguments_of_the_launch_file() -> None:

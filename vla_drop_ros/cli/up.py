@@ -17,6 +17,7 @@ import sys
 from vla_drop_ros import bringup, preflight
 from vla_drop_ros.bringup import Graph, GRAPHS, Node
 from vla_drop_ros.errors import NodeDiedError
+from vla_drop_ros.shared_memory import transport_warning
 from vla_drop_ros.supervisor import Running
 from vla_drop_ros.trials.locked_study import load_study
 
@@ -90,6 +91,8 @@ def run(graph: Graph) -> int:
     names = ', '.join(node.name for node in graph.nodes)
     print(f'starting {names} on ROS domain {os.environ.get("ROS_DOMAIN_ID", "0")}; '
           'Ctrl-C stops them', flush=True)
+    if warning := transport_warning(graph.environment):
+        print(f'warning: {warning}', file=sys.stderr)
     try:
         running.start()
         while not running.stop_requests:
