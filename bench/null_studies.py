@@ -16,17 +16,17 @@ Examples:
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 import sys
 import time
 
 import numpy as np
-import numpy.typing as npt
 
-from vla_drop_ros.trials.evidence import boundaries, HYPOTHESES, Hypothesis, rule_for, Terms
-from vla_drop_ros.trials.verdict import baseline_bound
+from vla_drop_ros.trials.evidence import Terms
+from vla_drop_ros.trials.fast_judge import Outcomes
+from vla_drop_ros.trials.fast_ladder import FastLadder
 
 DOCUMENT = Path(__file__).resolve().parents[1] / 'docs/statistics.md'
 BEGIN, END = '<!-- begin: bench/null_studies.py -->', '<!-- end: bench/null_studies.py -->'
@@ -37,21 +37,6 @@ BASELINE, SHARED = 0.8, 0.5  # its success; chance that an arm has the luck of t
 TRUTHS = ((-0.15,), (-0.15,) * 2, (0.0, -0.15), (-0.15,) * 4, (0.0, 0.0, -0.15, -0.25))
 RULES = ('exact_paired', 'anytime', 'fixed')
 METHODS = ('fixed_sequence', 'holm')
-Flags = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """Results of simulated studies, as booleans.
-
-    Attributes:
-        baseline: studies x pairs.
-        arms: arms x studies x pairs.
-
-    """
-
-    baseline: Flags
-    arms: Flags
 
 
 def pairs_of(terms: Terms) -> int:
@@ -68,75 +53,9 @@ def draw(rng: np.random.Generator, studies: int, pairs: int, truth: Sequence[flo
 
 
 @cache
-def _regions(terms: Terms) -> dict[Hypothesis, list[Flags]]:
-    """Return hypothesis -> region of rejection at every look, in counts b, c."""
-    pairs, stored = pairs_of(terms), boundaries(terms)
-    found: dict[Hypothesis, list[Flags]] = {}
-    for name in HYPOTHESES:
-        rule = rule_for(name, terms, stored, pairs)
-        regions = [rule(n) for n in range(terms.conditions, pairs + 1, terms.conditions)]
-        found[name] = [np.zeros((pairs + 1,) * 2, bool) if region is None else np.asarray(region)
-                       for region in regions]
-    return found
-
-
-def judged(terms: Terms, outcomes: Outcomes) -> tuple[Flags, Flags, Flags]:
-    """Return ``accepted``, ``may_stop``, ``no_worse`` of verdict.py at the end of every round.
-
-    Returns:
-        three arrays: arms x studies x rounds.
-
-    """
-    ends = np.arange(terms.conditions, pairs_of(terms) + 1, terms.conditions)
-    b = np.cumsum(outcomes.arms & ~outcomes.baseline, axis=-1)[..., ends - 1]
-    c = np.cumsum(~outcomes.arms & outcomes.baseline, axis=-1)[..., ends - 1]
-    solved = np.cumsum(outcomes.baseline, axis=-1)[..., ends - 1]
-    ever: dict[Hypothesis, Flags] = {}
-    for name, regions in _regions(terms).items():
-        crossed = np.stack([region[b[..., look], c[..., look]]
-                            for look, region in enumerate(regions)], axis=-1)
-        ever[name] = np.logical_or.accumulate(crossed, axis=-1)
-    guarded = np.stack([np.array([baseline_bound(wins, int(n), terms.alpha)
-                                  >= terms.minimum_baseline for wins in range(n + 1)])
-                        [solved[:, look]] for look, n in enumerate(ends)], axis=-1)
-    no_worse, inferior = ever['non_inferior'], ever['inferior']
-    better, worse = ever['better'] & no_worse, ever['worse']
-    accepted = no_worse & ~inferior & ~(better & worse) & (better | guarded)
-    stop = inferior | (no_worse & guarded)
-    if terms.rule != 'anytime':
-        stop[..., -1] = True
-    return accepted, stop, no_worse & guarded
-
-
-def answered(terms: Terms, outcomes: Outcomes, method: str) -> Flags:
-    """Return ``has_answers`` of ladder.py at the end of every round: studies x rounds."""
-    if method == 'fixed_sequence':
-        return np.asarray(np.all(judged(terms, outcomes)[1], axis=0))
-    several = len(outcomes.arms)
-    stops, shown = (np.array(ones) for ones in zip(*(
-        judged(replace(terms, alpha=terms.alpha / count), outcomes)[1:]
-        for count in range(1, several + 1)), strict=True))
-    left = np.ones_like(shown[0])
-    for _ in range(several):
-        at = np.maximum(left.sum(axis=0) - 1, 0)[None, None]
-        left &= ~np.take_along_axis(shown, at, axis=0)[0]
-    at = np.maximum(left.sum(axis=0) - 1, 0)[None, None]
-    return np.asarray(np.all(np.take_along_axis(stops, at, axis=0)[0] | ~left, axis=0))
-
-
-def climbed(terms: Terms, outcomes: Outcomes, method: str) -> Flags:
-    """Return which arms the ladder accepts, had the study ended at every round."""
-    if method == 'fixed_sequence':
-        return np.logical_and.accumulate(judged(terms, outcomes)[0], axis=0)
-    several = len(outcomes.arms)
-    strict = [judged(replace(terms, alpha=terms.alpha / (several - passed)), outcomes)[0]
-              for passed in range(several)]
-    accepted = np.zeros_like(strict[0])
-    for _ in range(several):
-        count = accepted.sum(axis=0)
-        now = np.select([count == passed for passed in range(several)], strict, False)
-        accepted = accepted | now
-    return np.asarray(accepted)
+def ladder_of(terms: Terms, arms: int, method: str) -> FastLadder:
+    """Return the tables of a ladder."""
+    return FastLadder.build(terms, arms, method, pairs_of(terms))
 
 
 def false_acceptances(rng: np.random.Generator, studies: int, terms: Terms,
@@ -149,8 +68,9 @@ def false_acceptances(rng: np.random.Generator, studies: int, terms: Terms,
     """
     outcomes = draw(rng, studies, pairs_of(terms), truth)
     bad = np.array(truth) <= -terms.margin + 1e-9
-    wrong: Flags = np.any(climbed(terms, outcomes, method)[bad], axis=0)
-    stop = answered(terms, outcomes, method)
+    ladder = ladder_of(terms, len(truth), method)
+    wrong = np.any(ladder.climbed(outcomes)[bad], axis=0)
+    stop = ladder.answered(outcomes)
     at = np.where(np.any(stop, axis=1), stop.argmax(axis=1), stop.shape[1] - 1)
     everyone = np.arange(studies)
     return (float(wrong[everyone, at].mean()),

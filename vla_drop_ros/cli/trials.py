@@ -10,21 +10,19 @@ where it stopped. Exit status: 0 done, 1 a node ended before the study did, 2 ba
 """
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from vla_drop_ros import __version__, bringup
 from vla_drop_ros.cli import trials_data, trials_rating, trials_report, trials_study
-from vla_drop_ros.errors import TrialError
 from vla_drop_ros.manifest import checkpoint_hash
-from vla_drop_ros.trials.boundary import Boundary
 from vla_drop_ros.trials.design import load_design
+from vla_drop_ros.trials.evidence import HYPOTHESES
 from vla_drop_ros.trials.locked_study import lock, SECRET_FILE, STUDY_FILE
-from vla_drop_ros.trials.plan_summary import describe
+from vla_drop_ros.trials.outlook import Assumption
+from vla_drop_ros.trials.plan_summary import describe, Question
 from vla_drop_ros.trials.reference_pictures import read_references
 
 EXAMPLES = """\
@@ -47,6 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     planned.add_argument('--discordance', type=float, metavar='SHARE',
                          help='share of pairs that only one arm solves (default: as if the arms '
                               'had nothing in common, the worst case)')
+    planned.add_argument('--loss', type=float, action='append', default=[], dest='losses',
+                         metavar='SHARE', help='what the study says if the pruned arms lose so '
+                                               'much success, for instance 0.1; again for more '
+                                               '(default: half, once and twice the margin)')
+    planned.add_argument('--cap', type=int, default=300, metavar='PAIRS',
+                         help='pairs after which a study by anytime, without a horizon, is given '
+                              'up in the plan (default: %(default)s)')
+    planned.add_argument('--studies', type=int, default=4000,
+                         help='simulated for every line of the plan (default: %(default)s)')
     trials_study.add_actions(actions)
     report = actions.add_parser('report', help='check the logs of a study, and say what they show')
     report.add_argument('log', type=Path, metavar='STUDY', help='folder of a locked study')
@@ -65,24 +72,28 @@ def plan(args: argparse.Namespace) -> int:
     """Print the plan, and lock the design if asked to."""
     design = load_design(args.design)
     console = Console(highlight=False)
-    if not 0.0 < args.baseline < 1.0:
-        raise TrialError(f'--baseline {args.baseline} must lie between 0 and 1')
-    found: Mapping[Any, Boundary] = {}
-    if args.output is not None:
-        pictures = read_references(design, args.design.parent)
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            tasks: dict[str, object] = {}
+    question = Question(Assumption(args.baseline, args.discordance), tuple(args.losses), args.cap,
+                        args.studies)
+    question.pairs_of(design)  # refused before anything is locked
+    study = None
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
 
-            def show(name: str, done: int, total: int) -> None:
-                if name not in tasks:
-                    tasks[name] = progress.add_task(f'stopping rule, {name}', total=total)
-                progress.update(tasks[name], completed=done)  # type: ignore[arg-type]
+        def show(name: str, done: int, total: int) -> None:
+            for old in set(tasks) - {name}:
+                progress.remove_task(tasks.pop(old))
+            if name not in tasks:
+                told = f'stopping rule, {name}' if name in HYPOTHESES else name
+                tasks[name] = progress.add_task(told, total=total)
+            progress.update(tasks[name], completed=done)
 
+        if args.output is not None:
+            pictures = read_references(design, args.design.parent)
             study = lock(design, args.output, identify, __version__, show, pictures)
-        found = study.boundaries
-    for line in describe(design, args.baseline, args.discordance, found):
+        lines = describe(design, question, study.boundaries if study else None, show)
+    for line in lines:
         console.print(line, soft_wrap=True)
-    if args.output is not None:
+    if study is not None:
         console.print(
             f'\nlocked: {args.output / STUDY_FILE}\n  design    {study.design.digest}\n'
             f'  schedule  {study.commitment}\nNote both down before the first trial; the secret '

@@ -11,6 +11,7 @@ from vla_drop_ros.cli.trials_data import add_study, log_of
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials import amendments
 from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.bag_writer import BAGS
 from vla_drop_ros.trials.design import Design
 from vla_drop_ros.trials.locked_study import load_study
 from vla_drop_ros.trials.merged_log import read_logs, StudyLog
@@ -62,13 +63,14 @@ def rate(args: argparse.Namespace) -> int:
     if others:
         raise TrialError(f'{log} holds the merged logs of {1 + len(others)} robots; rate into '
                          'the log of one of them (--log), and merge again')
+    home = log.parent if (log.parent / BAGS).is_dir() else args.study  # bags of this robot
     queue = rating_queue(found.course.attempts, study.design.seed, args.rater)
     print(*warnings(found), f'{len(queue)} trial(s) wait for {args.rater}', sep='\n')
     if args.list or not sys.stdin.isatty():
         for attempt in queue:
-            print('', *lines_of(args.study, study.design, attempt), sep='\n')
+            print('', *lines_of(home, study.design, attempt), sep='\n')
         return 0
-    return interview(args.study, study.design, queue, lambda code, rating: amendments.rate(
+    return interview(home, study.design, queue, lambda code, rating: amendments.rate(
         log, study, code, rating), args.rater)
 
 

@@ -37,7 +37,10 @@ function showProgress() {
   find('progress').hidden = planned === 0;
   find('progress').max = Math.max(1, planned);
   find('progress').value = done;
-  write('progress-text', (planned ? `${done} of ${planned} pairs` : `${done} pairs`)
+  const {study_pairs_done: all, study_pairs_planned: whole} = state;
+  const shared = whole && whole !== planned  // several robots share the study
+    ? `, ${all === null || all === undefined ? '' : `${all} of `}${whole} in the whole study` : '';
+  write('progress-text', (planned ? `${done} of ${planned} pairs` : `${done} pairs`) + shared
     + (state.phase === 'finished' ? '' : lasting(state.minutes_left)));
   find('rule-line').hidden = state.phase === 'finished';
   write('rule', state.may_stop ? 'you may stop' : 'continue');

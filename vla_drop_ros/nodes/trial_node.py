@@ -37,6 +37,7 @@ from vla_drop_ros.trials.conductor import Conductor, Reply, Verb
 from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.host_load import HostLoad
 from vla_drop_ros.trials.locked_study import load_study, open_schedule
+from vla_drop_ros.trials.other_robots import OtherRobots
 from vla_drop_ros.trials.rig import load_rig
 from vla_drop_ros.trials.session_state import state_of
 from vla_drop_ros.trials.study_log import begin_session, LOG_FILE, open_log
@@ -97,17 +98,19 @@ class TrialNode(Node):
         rig = load_rig(wanted.rig_file) if wanted.rig_file else None
         schedule = open_schedule(folder, study)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._log, events = open_log(
-            Path(wanted.log).expanduser() if wanted.log else folder / LOG_FILE, study,
-            wanted.robot_name, (wanted.first_round, wanted.end_round), __version__)
+        path = Path(wanted.log).expanduser() if wanted.log else folder / LOG_FILE
+        rounds = wanted.first_round, wanted.end_round
+        self._log, events = open_log(path, study, wanted.robot_name, rounds, __version__)
         try:
             begin_session(self._log, events, wanted.operator, wanted.robot_name,
                           asdict(wanted), rig, get_rmw_implementation_identifier(),
                           sha256(Path(wanted.robot).expanduser().read_bytes()).hexdigest())
+            others = OtherRobots(folder, study, schedule, path, (wanted.robot_name, *rounds),
+                                 self.get_logger().warning)
             conductor = Conductor(
                 self.design, schedule, self._log.append,
-                stopping_rule(schedule, self.design, study.boundaries), wanted.first_round,
-                wanted.end_round)
+                stopping_rule(schedule, self.design, study.boundaries), *rounds,
+                elsewhere=others.attempts)
             conductor.resume((event.kind, event.data) for event in events)
         except BaseException:
             self._log.close()

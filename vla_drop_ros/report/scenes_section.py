@@ -48,13 +48,14 @@ def _photographs(scene: Scene, attempts: Sequence[Attempt], recordings: Recordin
                  ) -> tuple[Photograph, ...]:
     row = scene.row
     place = next(place for place, one in enumerate(attempts) if one.code == row.code)
-    path = recordings.inside(row.text('picture', 'uri'))
-    actual = None if path is None else thumbnail(_content(recordings.study / path))
-    if actual is None:
+    path = recordings.place(row.log, row.text('picture', 'uri'))
+    actual = None if path is None else thumbnail(_content(path))
+    if path is None or actual is None:
         return ()
     name = f'scene-{row.log[:8]}-{row.code}'
-    before = [one for one in attempts[:place] if recordings.inside(_uri(one))]
-    wanted = ReferencePictures(recordings.study).reference(
+    before = [one for one in attempts[:place] if recordings.place(row.log, _uri(one))]
+    home = path.absolute().parent.parent  # of this robot's pictures
+    wanted = ReferencePictures(home).reference(
         row.condition, [*before, attempts[place]])
     reference = thumbnail(wanted or b'')
     found = [] if reference is None else [Photograph(f'{name}-reference', reference,

@@ -12,7 +12,7 @@ from vla_drop_ros.report.conduct_section import conduct_section
 from vla_drop_ros.report.document import Document, Section, Table, Words
 from vla_drop_ros.report.pairs_section import pairs_section
 from vla_drop_ros.report.protocol_section import protocol_section
-from vla_drop_ros.report.recordings import Recordings
+from vla_drop_ros.report.recordings import Recordings, recordings_of
 from vla_drop_ros.report.reproducibility_section import methods_section, reproducibility_section
 from vla_drop_ros.report.results import Results
 from vla_drop_ros.report.scenes_section import scenes_section
@@ -36,7 +36,7 @@ def document(results: Results, footer: str = '', home: str = '..') -> Document:
 
     """
     design = results.record.study.design
-    recordings = Recordings(results.record.folder, home, len(results.record.logs) > 1)
+    recordings = recordings_of(results.record, home)
     sections = [_progress(results)] if results.blinded else _opened(results, recordings)
     sections += [protocol_section(results), reproducibility_section(results),
                  trials_section(results, recordings)]

@@ -8,8 +8,9 @@ events told again: a crash at any point goes on at the same slot. Nobody here sa
 the policy gets a token.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+import math
 from typing import Any
 
 from vla_drop_ros.errors import unknown
@@ -26,6 +27,8 @@ REFUSALS_KEPT = 300  # of a session in the log; more are only counted
 GUESSES = ('baseline', 'pruned', 'unsure')
 Append = Callable[[str, Mapping[str, Any]], object]
 MayStop = Callable[[list[Attempt]], bool]
+Elsewhere = Callable[[], Sequence[Attempt] | None]
+CODES = 1000  # by which the codes of two robots are apart for every round between their first ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +76,13 @@ class Conductor:
     Attributes:
         course: the study so far.
         refusals: verbs that were refused in this session.
+        elsewhere: what other robots had run at the last look, that counts; None: nobody knows.
 
     """
 
     def __init__(self, design: Design, schedule: SealedSchedule, append: Append,
                  rule: MayStop, first_round: int = 0, end_round: int = 0,
-                 prefix: str = '') -> None:
+                 prefix: str = '', elsewhere: Elsewhere = lambda: None) -> None:
         """Take a locked design; ``begin`` or ``resume`` comes next.
 
         Args:
@@ -89,6 +93,7 @@ class Conductor:
             first_round: where to begin; another robot runs the rounds before.
             end_round: the round before which to end; 0: at the horizon. Another robot goes on.
             prefix: of the codes: a late press on a rehearsal's trial means none of the study.
+            elsewhere: returns what other robots have run that counts; None where nobody knows.
 
         """
         self.course = Course()
@@ -101,6 +106,10 @@ class Conductor:
         self._per_round = len(design.conditions) * len(design.arms)
         self._first = first_round * self._per_round
         self._end = (end_round or design.rounds) * self._per_round
+        # No two robots call a trial, and its bag, the same; a rehearsal has its prefix.
+        self._codes = 0 if prefix else first_round * max(CODES, 10 * self._per_round)
+        self._elsewhere = elsewhere
+        self.elsewhere = self._read_elsewhere()
         self._conditions = {condition.id: condition for condition in design.conditions}
 
     @property
@@ -128,6 +137,19 @@ class Conductor:
         """Return how many rounds are complete."""
         return complete_rounds([self._schedule.slot(one.index) for one in self.attempts
                                 if one.counts], self._design)
+
+    @property
+    def planned_pairs(self) -> int:
+        """Return the pairs of this robot; 0 without an end."""
+        share = self._end - self._first
+        return share // len(self._design.arms) if share > 0 else self._design.stopping.horizon
+
+    @property
+    def runs_all(self) -> bool:
+        """Say whether all rounds of the study are of this robot, or a rehearsal's."""
+        horizon = self._design.stopping.horizon
+        return bool(self._prefix) or (
+            not self._first and (self.planned_pairs == horizon or not horizon and not self._end))
 
     @property
     def may_finish(self) -> bool:
@@ -316,18 +338,27 @@ class Conductor:
             return
         if (last.index + 1) % self._per_round == 0:
             counted = [one for one in self.attempts if one.counts]
-            allowed = self._rule(counted)
+            self.elsewhere = self._read_elsewhere()
+            allowed = self._rule([*counted, *(self.elsewhere or ())])
             self._tell('look', {'rounds': self.rounds, 'may_stop': allowed})
             if last.index + 1 == self._end:
                 self._tell('finished', {'reason': 'all rounds are run'})
                 return
         self._issue(last.index + 1, 0)
 
+    def _read_elsewhere(self) -> list[Attempt] | None:
+        """Return what other robots have run in rounds that are not of this one."""
+        found = self._elsewhere()
+        end = self._end if self._end > self._first else math.inf
+        return found if found is None else [
+            one for one in found if one.counts and not self._first <= one.index < end]
+
     def _issue(self, index: int, attempt: int) -> None:
         slot = self._schedule.slot(index)
         self._tell('issued', {
-            'code': f'{self._prefix}{len(self.attempts) + 1}', 'index': index, 'attempt': attempt,
-            'condition': slot.condition, 'token': self._schedule.token(index, attempt)})
+            'code': f'{self._prefix}{self._codes + len(self.attempts) + 1}', 'index': index,
+            'attempt': attempt, 'condition': slot.condition,
+            'token': self._schedule.token(index, attempt)})
 
     def _undo(self, verb: Verb) -> Reply:
         meant = self.course.undoable

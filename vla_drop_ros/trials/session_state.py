@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.conductor import Conductor
 from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.design import Design
 from vla_drop_ros.trials.rest import seconds_worked, WORK
@@ -35,8 +36,10 @@ def state_of(session: StudySession, design: Design, now: float) -> dict[str, Any
     running = course.phase is Phase.RUNNING
     return {
         'study': design.title, 'question': design.question, 'phase': course.phase.value,
-        'code': current.code, 'pairs_done': pairs, 'pairs_planned': design.stopping.horizon,
-        'trials_done': len(counted), 'minutes_left': minutes_left(counted, design),
+        'code': current.code, 'pairs_done': pairs, 'pairs_planned': conductor.planned_pairs,
+        'study_pairs_done': study_pairs(conductor, counted, design),
+        'study_pairs_planned': design.stopping.horizon, 'trials_done': len(counted),
+        'minutes_left': minutes_left(counted, design, conductor.planned_pairs),
         'may_stop': course.may_stop, 'may_finish': conductor.may_finish,
         'condition': {'id': condition.id, 'task': condition.task,
                       'instruction': str(session.scene.get('instruction')
@@ -87,11 +90,19 @@ def pairs_done(counted: Sequence[Attempt], arms: int) -> int:
     return sum(len(places) == arms for places in done.values())
 
 
-def minutes_left(counted: Sequence[Attempt], design: Design) -> float | None:
-    """Return about how long the study may go on, [min]; None without a horizon."""
-    if not design.stopping.horizon:
+def study_pairs(conductor: Conductor, counted: Sequence[Attempt], design: Design) -> int | None:
+    """Return the pairs of all robots; None where another one has a share that nobody knows."""
+    arms = len(design.arms)
+    if conductor.elsewhere is not None:
+        return pairs_done([*counted, *conductor.elsewhere], arms)
+    return pairs_done(counted, arms) if conductor.runs_all else None
+
+
+def minutes_left(counted: Sequence[Attempt], design: Design, pairs: int) -> float | None:
+    """Return about how long this robot may go on, [min]; None without an end of its pairs."""
+    if not pairs:
         return None
-    left = max(0, design.stopping.horizon * len(design.arms) - len(counted))
+    left = max(0, pairs * len(design.arms) - len(counted))
     lengths = [one.duration for one in counted if math.isfinite(one.duration)
                and one.duration > 0.0]
     return round(left * ((median(lengths) if lengths else design.timeout) + design.rest) / 60, 1)
