@@ -19,11 +19,11 @@ from vla_drop_ros.trials.commands import Command, SendInstruction
 from vla_drop_ros.trials.conductor import Conductor, Reply, Verb
 from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.detections import Detection, Detections
 from vla_drop_ros.trials.preparation import Preparation, Waits, Wanted
 from vla_drop_ros.trials.trial_measures import TrialMeasures
 from vla_drop_ros.trials.trial_watch import TrialWatch
 
-SIMULATOR = 'simulator'  # the detector that says all the time how things are
 OPERATION = ('rehearse', 'reset', 'leave')  # verbs that are about no trial
 
 
@@ -86,7 +86,8 @@ class StudySession:
         self._over: float | None = None  # when this session saw the end of the last trial, steady
         # What a session before this one has run is not measured again.
         self._measured = {f'False {one.code} {one.started}' for one in conductor.attempts}
-        self._said: dict[str, bool] = {}
+        self._detections = Detections(lambda: self._conductor, lambda: self._watch.now,
+                                      self._log.keep)
 
     @property
     def conductor(self) -> Conductor:
@@ -201,15 +202,8 @@ class StudySession:
             ends: whether a success ends the trial.
 
         """
-        phase, current = self._conductor.phase, self._conductor.current.code
-        if code and code != current:
-            self._note_detection(source, code, success)  # of a trial that is over
-            return
-        self._said[source] = success
-        late = phase is Phase.JUDGE and source != SIMULATOR  # its scene may be reset by now
-        if late or (success and phase in (Phase.RUNNING, Phase.JUDGE)):
-            self._note_detection(source, current, success)
-        if success and ends and self._ended is None:
+        succeeded = self._detections.hear(Detection(source, success), code)
+        if succeeded and ends and self._ended is None:
             self._end('detector')
 
     def tick(self, now: float, steady: float, absent: Sequence[str] = ()) -> list[Command]:
@@ -291,7 +285,7 @@ class StudySession:
         self._watch.begin()
         if self._load is not None:
             self._load.begin()
-        self._said = {SIMULATOR: False} if self._said.get(SIMULATOR) is False else {}
+        self._detections.begin()
         self._out.append(SendInstruction(text))
 
     def _look(self) -> None:
@@ -355,8 +349,7 @@ class StudySession:
         if self._over is None:
             self._over = self._watch.steady
             self.measures.host = self._load.end() if self._load is not None else {}
-        for source, said in self._said.items():  # what comes later, revises
-            self._note_detection(source, code, said)
+        self._detections.note_all(code)
         found = self.measures.to_dict()
         self._log.keep(lambda: conductor.measure(code, found))
 
@@ -368,16 +361,6 @@ class StudySession:
         if before is Phase.JUDGE and verb.name != 'undo' and self._over is not None:
             conductor, seconds = self._conductor, round(self._watch.steady - self._over, 3)
             self._log.keep(lambda: conductor.measure(code, {'verdict_after': seconds}))
-
-    def _note_detection(self, source: str, code: str, said: bool) -> None:
-        conductor, now = self._conductor, self._watch.now
-
-        def write() -> None:
-            if any(one.code == code and one.started == one.started and one.is_news(source, said)
-                   for one in conductor.attempts):
-                conductor.take(Verb('detect', source, code=code, value=said), now)
-
-        self._log.keep(write)
 
     def _operate(self, verb: Verb) -> Reply:
         if self._conductor.phase not in (Phase.ARRANGE, Phase.FINISHED):
