@@ -133,6 +133,8 @@ MEASURED = (
     _number('prepare_policy', 's', 'asking for the policy to its first answer', 'prepare',
             'policy'),
     _number('prepare_reset', 's', 'asking for the scene until it was ready', 'prepare', 'reset'),
+    _number('prepare_arranged', 's', 'end of the trial before until people said it is arranged',
+            'prepare', 'arranged'),
     _number('prepare_arrange', 's', 'end of the trial before to the start', 'prepare',
             'arrange'),
     _number('verdict_after', 's', 'end to verdict', 'verdict_after'),

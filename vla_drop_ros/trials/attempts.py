@@ -44,6 +44,7 @@ class Attempt:
         values: what was measured.
         undone: verdicts that were taken back.
         relabelled: verdicts that were corrected after the next start, with a reason.
+        arranged: whether people said that its scene is arranged.
         guess: which arm people thought it was; '' where nobody was asked.
 
     """
@@ -72,6 +73,7 @@ class Attempt:
     values: dict[str, Any] = field(default_factory=dict)
     undone: list[str] = field(default_factory=list)
     relabelled: list[str] = field(default_factory=list)
+    arranged: bool = False
     guess: str = ''
 
     @classmethod
@@ -145,7 +147,9 @@ class Attempt:
             self.detected[source] = success
 
     def _add(self, kind: str, data: Mapping[str, Any]) -> None:
-        if kind == 'incident':
+        if kind == 'arranged':
+            self.arranged = True
+        elif kind == 'incident':
             self.incidents.append(Incident.said(data, self.started, self.ended))
         elif kind == 'forgotten':
             self.incidents.pop()

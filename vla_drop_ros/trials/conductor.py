@@ -21,7 +21,7 @@ from vla_drop_ros.trials.ratings import CONFIDENCES
 from vla_drop_ros.trials.sealed_schedule import complete_rounds, SealedSchedule
 
 VERBS = ('start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish', 'detect',
-         'guess', *INCIDENTS, 'forget')
+         'guess', 'arranged', *INCIDENTS, 'forget')
 REFUSALS_KEPT = 300  # of a session in the log; more are only counted
 GUESSES = ('baseline', 'pruned', 'unsure')
 Append = Callable[[str, Mapping[str, Any]], object]
@@ -224,6 +224,7 @@ class Conductor:
             return 'incident', {**by, 'kind': verb.name, 'stamp': now, 'note': verb.note[:2000]}
         events: dict[str, tuple[str, dict[str, Any]]] = {
             'start': ('started', {**by, 'stamp': now}),
+            'arranged': ('arranged', {**by, 'stamp': now}),
             'guess': ('guessed', {'code': code, 'guess': verb.reason, 'who': verb.who}),
             'finish': ('finished', {'reason': 'as the rule allows' if self.course.may_stop else
                                     'people ended it, the rule has no answer yet',
@@ -254,12 +255,14 @@ class Conductor:
             return 'the stopping rule does not allow to end the study yet' if any(
                 one.counts for one in self.attempts) else (
                 'no trial has counted yet: close the node, and the study goes on another day')
-        if verb.name in INCIDENTS or verb.name == 'forget':
-            return self._wrong_incident(verb)
+        if verb.name in (*INCIDENTS, 'forget', 'arranged'):
+            return self._wrong_remark(verb)
         return self._wrong_words(verb)
 
-    def _wrong_incident(self, verb: Verb) -> str:
+    def _wrong_remark(self, verb: Verb) -> str:
         said, code = len(self.current.incidents), self.current.code
+        if verb.name == 'arranged':
+            return f'trial {code} is arranged already' if self.current.arranged else ''
         if verb.name == 'forget' and not said:
             return f'nothing was noted of trial {code} that could be forgotten'
         full = verb.name != 'forget' and said >= MOST
@@ -274,6 +277,8 @@ class Conductor:
     def _wrong_guess(self, verb: Verb) -> str:
         if verb.reason not in GUESSES:
             return unknown('guess', verb.reason[:40], GUESSES)
+        if not verb.code:
+            return 'guesses are asked for at the end: leave first, or finish the study'
         if not any(one.code == verb.code and one.judged for one in self.attempts):
             return f'trial {verb.code[:20]!r} has no verdict; guess about one that has'
         return ''
@@ -343,6 +348,7 @@ class Conductor:
 
 # Verdicts come while it is judged; what is not here too.
 _WHEN = {'start': (Phase.ARRANGE,), 'stop': (Phase.RUNNING,), 'finish': (Phase.ARRANGE,),
+         'arranged': (Phase.ARRANGE,),
          **dict.fromkeys((*INCIDENTS, 'forget'), (Phase.RUNNING, Phase.JUDGE))}
 _WORDS = {Phase.ARRANGE: 'be arranged and started', Phase.RUNNING: 'run until somebody stops it',
           Phase.JUDGE: 'be judged', Phase.FINISHED: 'rest: the study is finished'}

@@ -10,31 +10,23 @@ instruction, before anything else: the robot holds even if the log cannot be wri
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 import math
-from typing import Any, Protocol
+from typing import Any
 
 from vla_drop_ros.errors import TrialError
-from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.attempts import Attempt, VERDICTS
 from vla_drop_ros.trials.backlog import Backlog
 from vla_drop_ros.trials.commands import Command, SendInstruction
 from vla_drop_ros.trials.conductor import Conductor, Reply, Verb
 from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.design import Design
 from vla_drop_ros.trials.detections import Detection, Detections
+from vla_drop_ros.trials.guesses import guesses_wanted
+from vla_drop_ros.trials.intermission import Intermission
 from vla_drop_ros.trials.preparation import Preparation, Waits, Wanted
-from vla_drop_ros.trials.trial_measures import TrialMeasures
+from vla_drop_ros.trials.trial_measures import Load, TrialMeasures
 from vla_drop_ros.trials.trial_watch import TrialWatch
 
 OPERATION = ('rehearse', 'reset', 'leave')  # verbs that are about no trial
-
-
-class Load(Protocol):
-    """What watches the load of the machine; neither method waits for anything."""
-
-    def begin(self) -> None:
-        """Begin with a trial."""
-
-    def end(self) -> Mapping[str, Any]:
-        """End it, and return what is known of it; again the same until the next begins."""
 
 
 class StudySession:
@@ -83,7 +75,7 @@ class StudySession:
         self._log = Backlog(self._waits.again, self._tell)
         self._absent: Sequence[str] = ('the rest of the graph',)  # until the first look
         self._ended: tuple[str, float] | None = None
-        self._over: float | None = None  # when this session saw the end of the last trial, steady
+        self._intermission = Intermission()
         # What a session before this one has run is not measured again.
         self._measured = {f'False {one.code} {one.started}' for one in conductor.attempts}
         self._detections = Detections(lambda: self._conductor, lambda: self._watch.now,
@@ -129,6 +121,18 @@ class StudySession:
         """Say whether the robot has arranged the scene of the current trial; people say so."""
         return self._machines.scene_ready
 
+    @property
+    def arranged(self) -> bool | None:
+        """Say whether people have said that the scene is arranged; None: the robot does it."""
+        return None if self._machines.resets else self._conductor.current.arranged
+
+    @property
+    def guesses_wanted(self) -> list[str]:
+        """Return the trials about which people are asked now which arm it was."""
+        ends = self._conductor.phase is Phase.FINISHED or self.leaving
+        return guesses_wanted(self.attempts[self.ran_before:] or self.attempts) \
+            if ends and not self.rehearsing else []
+
     def policy(self, checkpoint: str) -> None:
         """Take what the policy node says answers now."""
         self._machines.policy(checkpoint)
@@ -171,11 +175,11 @@ class StudySession:
         """Do what somebody wants, or say why not."""
         if verb.name in OPERATION:
             return self._operate(verb)
-        if verb.name == 'start' and self._conductor.phase is Phase.ARRANGE:
-            # What was said since the last tick counts.
-            self.waiting = self._machines.missing(self._absent)
-            if self.waiting:
-                return Reply(False, f'not yet: {self.waiting}')
+        refusal = self._not_yet(verb)
+        if refusal:
+            return Reply(False, refusal)
+        if verb.name == 'guess' and not verb.code:  # only a page says of which trial
+            verb = replace(verb, code=next(iter(self.guesses_wanted), ''))
         if verb.name == 'stop':
             self._out.append(SendInstruction(''))  # first: the robot, then the log
             verb = replace(verb, code='')  # a robot that was stopped runs no trial
@@ -185,11 +189,8 @@ class StudySession:
         if before is Phase.JUDGE:
             self._write_measures()
         reply = self._take(verb)
-        if reply.done and verb.name == 'start':
-            self._begin()
-        if reply.done and verb.name in ('undo', 'success', 'failure', 'partial', 'invalid'):
-            self._machines.forget()
-            self._note_verdict(verb, before, code)
+        if reply.done:
+            self._follow(verb, before, code)
         return reply
 
     def detect(self, source: str, code: str, success: bool, ends: bool) -> None:
@@ -276,11 +277,10 @@ class StudySession:
 
     def _begin(self) -> None:
         text = str(self.scene.get('instruction') or self._conductor.condition.instruction)
-        arranged = {} if self._over is None else {'arrange': self._watch.steady - self._over}
         self.measures = TrialMeasures(
             instruction=text, started=self._conductor.current.started,
-            prepare={**self._machines.took, **arranged})
-        self._ended = self._over = None
+            prepare=self._machines.took | self._intermission.took(self._watch.steady))
+        self._ended, self._intermission = None, Intermission()
         self.leaving = False
         self._watch.begin()
         if self._load is not None:
@@ -305,6 +305,25 @@ class StudySession:
                 return False
             self._ended = reason, self._ended[1]
         return True
+
+    def _not_yet(self, verb: Verb) -> str:
+        if verb.name == 'arranged' and self._machines.resets:
+            return 'the robot arranges the scene itself'
+        if verb.name != 'start' or self._conductor.phase is not Phase.ARRANGE:
+            return ''
+        self.waiting = self._machines.missing(self._absent)  # said since the last tick counts
+        return f'not yet: {self.waiting}' if self.waiting else ''
+
+    def _follow(self, verb: Verb, before: Phase, code: str) -> None:
+        """Do what follows from a verb that was done."""
+        if verb.name == 'start':
+            self._begin()
+        elif verb.name == 'arranged':
+            self._intermission.arranged = self._watch.steady
+        elif verb.name in ('undo', *VERDICTS):
+            self._intermission.arranged = None
+            self._machines.forget()
+            self._note_verdict(verb, before, code)
 
     def _stop_again(self) -> Reply:
         """Stop a trial whose end is not written yet: it keeps its reason and its time."""
@@ -346,8 +365,8 @@ class StudySession:
         if key in self._measured:
             return
         self._measured.add(key)
-        if self._over is None:
-            self._over = self._watch.steady
+        if self._intermission.over is None:
+            self._intermission.over = self._watch.steady
             self.measures.host = self._load.end() if self._load is not None else {}
         self._detections.note_all(code)
         found = self.measures.to_dict()
@@ -358,9 +377,10 @@ class StudySession:
 
         One that is given again after an undo replaces it.
         """
-        if before is Phase.JUDGE and verb.name != 'undo' and self._over is not None:
-            conductor, seconds = self._conductor, round(self._watch.steady - self._over, 3)
-            self._log.keep(lambda: conductor.measure(code, {'verdict_after': seconds}))
+        seconds = self._intermission.since(self._watch.steady)
+        if before is Phase.JUDGE and verb.name != 'undo' and seconds is not None:
+            conductor, values = self._conductor, {'verdict_after': round(seconds, 3)}
+            self._log.keep(lambda: conductor.measure(code, values))
 
     def _operate(self, verb: Verb) -> Reply:
         if self._conductor.phase not in (Phase.ARRANGE, Phase.FINISHED):
