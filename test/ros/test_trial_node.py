@@ -205,6 +205,8 @@ def test_the_session_says_on_what_it_was_run(make: Callable[..., Any], tmp_path:
     assert session['rig'] == {'robot_model': 'FR3', 'lux': 450}
     assert session['host']['rmw'].startswith('rmw_') and session['host']['packages']['numpy']
     assert session['parameters']['rig_file'] == str(rig)
+    assert session['parameters']['use_sim_time'] is False
+    assert 'synchronized' in session['host']['clock']
     assert session['contract'] == sha256(ROBOT.read_bytes()).hexdigest()
     settings: list[Mapping[str, Any]] = []
 

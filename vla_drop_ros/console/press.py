@@ -52,7 +52,8 @@ def parse_press(body: bytes) -> Verb:
     value = data.get('value', False)
     if not isinstance(value, bool):
         raise BadPressError('value: must be true or false')
-    texts = {key: text_of(key, data.get(key, ''), limit) for key, limit in TEXTS.items()}
+    texts: dict[str, Any] = {
+        key: text_of(key, data.get(key, ''), limit) for key, limit in TEXTS.items()}
     if not texts['code'] and name not in WITHOUT_CODE:
         raise BadPressError(f'{name}: the code of the trial is missing')
     return Verb(name, 'web', value=value, confidence=_confidence(data.get('confidence', '')),

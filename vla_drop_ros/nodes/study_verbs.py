@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How people and detectors reach the trial node over ROS: services, topics and a gamepad."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 import json
 import re
@@ -17,6 +17,7 @@ from vla_drop_ros.errors import TrialError
 from vla_drop_ros.nodes.qos import LATCHED, STATUS
 from vla_drop_ros.trials.conductor import GUESSES, Reply, Verb
 from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.detections import details_of
 from vla_drop_ros.trials.incidents import INCIDENTS
 
 PLAIN = ('start', 'stop', 'success', 'failure', 'undo', 'finish', 'rehearse', 'reset', 'leave',
@@ -26,7 +27,7 @@ LIMITS = {**TEXTS, 'verb': 40, 'source': 40, 'confidence': 40}  # characters of 
 FIELDS = {*LIMITS, 'answers'}
 ROS_NAME = re.compile(r'(?!.*__)[a-z]+(_[a-z]+)?(/[A-Za-z_][A-Za-z0-9_]*)?')
 Press = Callable[[Verb], Reply]
-Detect = Callable[[str, str, bool], None]
+Detect = Callable[[str, str, bool, Mapping[str, Any]], None]
 
 
 def offer_services(node: Node, design: Design, press: Press) -> None:
@@ -130,7 +131,7 @@ def hear_detectors(node: Node, success_topic: str, detect: Detect,
     Args:
         node: of the trials.
         success_topic: std_msgs/Bool, latched, for instance of a simulator; '' for none.
-        detect: takes source, code ('' for the current trial) and success.
+        detect: takes source, code ('' for the current trial), success, and what else it says.
         refuse: told why a message is none.
 
     """
@@ -141,16 +142,18 @@ def hear_detectors(node: Node, success_topic: str, detect: Detect,
             if not (isinstance(source, str) and source and isinstance(success, bool)
                     and isinstance(code, str)):
                 raise ValueError('source and code are text, success is true or false')
-            source.encode()  # half a surrogate is JSON, and no text
+            details = details_of(data)
+            (source + details.get('model', '')).encode()  # half a surrogate is JSON, and no text
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             refuse(f'{message.data[:60]!r} is no detection: {error}')
             return
-        detect(source[:40], code, success)
+        detect(source[:40], code, success, details)
 
     node.create_subscription(String, '~/detection', hear, STATUS)
     if success_topic:
         node.create_subscription(
-            Bool, success_topic, lambda message: detect('simulator', '', message.data), LATCHED)
+            Bool, success_topic, lambda message: detect('simulator', '', message.data, {}),
+            LATCHED)
 
 
 class Gamepad:

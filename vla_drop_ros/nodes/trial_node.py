@@ -98,13 +98,15 @@ class TrialNode(Node):
                              'scene_parameters, as ab_trial.launch.py does')
         rig = load_rig(wanted.rig_file) if wanted.rig_file else None
         schedule = open_schedule(folder, study)
+        simulated = self.get_parameter('use_sim_time').value
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._log, events = open_log(
             Path(wanted.log).expanduser() if wanted.log else folder / LOG_FILE, study,
             wanted.robot_name, (wanted.first_round, wanted.end_round), __version__)
         try:
             begin_session(self._log, events, wanted.operator, wanted.robot_name,
-                          asdict(wanted), rig, get_rmw_implementation_identifier(),
+                          {**asdict(wanted), 'use_sim_time': simulated}, rig,
+                          get_rmw_implementation_identifier(),
                           sha256(Path(wanted.robot).expanduser().read_bytes()).hexdigest())
             conductor = Conductor(
                 self.design, schedule, self._log.append,
@@ -143,8 +145,9 @@ class TrialNode(Node):
                                     self._desk.on_image)
         offer_services(self, self.design, self.press)
         hear_verbs(self, self.press, self._refuse)
-        hear_detectors(self, wanted.success_topic, lambda source, code, success: session.detect(
-            source, code, success, wanted.ends_on_success), self._refuse)
+        hear_detectors(self, wanted.success_topic, lambda source, code, success, details:
+                       session.detect(source, code, success, wanted.ends_on_success, details),
+                       self._refuse)
         pad = Gamepad(wanted.joy_buttons, self.press)
         self.create_subscription(Joy, wanted.joy_topic, pad.hear, STATUS)
 

@@ -11,6 +11,7 @@ the policy gets a token.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from vla_drop_ros.errors import unknown
 from vla_drop_ros.trials.attempts import Attempt, END_REASONS, VERDICTS
@@ -44,6 +45,7 @@ class Verb:
         value: what a detector says.
         confidence: of a verdict, one of ``CONFIDENCES``; '' is sure.
         answers: of a verdict: stage of the rubric -> whether it was reached; any of them.
+        details: of a detector: score, threshold, model, as far as it says.
 
     """
 
@@ -57,6 +59,7 @@ class Verb:
     value: bool = False
     confidence: str = ''
     answers: Mapping[str, bool] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +221,8 @@ class Conductor:
         by = {'code': code, 'source': verb.source, 'who': verb.who}
         if verb.name == 'detect':
             revises = self.course.find(code).is_revision(verb.source)
-            return 'detected', {'code': code, 'source': verb.source, 'success': verb.value,
+            return 'detected', {**verb.details, 'code': code, 'source': verb.source,
+                                'success': verb.value,
                                 **({'revision': True} if revises else {})}
         if verb.name in INCIDENTS:
             return 'incident', {**by, 'kind': verb.name, 'stamp': now, 'note': verb.note[:2000]}
@@ -332,7 +336,8 @@ class Conductor:
         slot = self._schedule.slot(index)
         self._tell('issued', {
             'code': f'{self._prefix}{len(self.attempts) + 1}', 'index': index, 'attempt': attempt,
-            'condition': slot.condition, 'token': self._schedule.token(index, attempt)})
+            'condition': slot.condition, 'token': self._schedule.token(index, attempt),
+            'uuid': uuid4().hex})
 
     def _undo(self, verb: Verb) -> Reply:
         meant = self.course.undoable

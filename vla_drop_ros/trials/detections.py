@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What detectors and the simulator say of trials: when it is noted, and of which trial."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+import math
+from typing import Any
 
+from vla_drop_ros.trials.attempts import DETAILS
 from vla_drop_ros.trials.conductor import Conductor, Verb
 from vla_drop_ros.trials.course import Phase
 
 SIMULATOR = 'simulator'  # the detector that says all the time how things are
+LONGEST = 80  # characters of the name and version of a model
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +21,30 @@ class Detection:
     Attributes:
         source: who says it.
         success: what it says.
+        details: on what it rests, as far as it says: ``DETAILS``.
 
     """
 
     source: str
     success: bool
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def details_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a message says of how its detector decides: score, threshold, model.
+
+    Raises:
+        ValueError: a score or threshold is no finite number, or the model is no text.
+
+    """
+    found = {name: data[name] for name in DETAILS if data.get(name) is not None}
+    for name, value in found.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name == 'model' and not (isinstance(value, str) and len(value) <= LONGEST):
+            raise ValueError(f'model: must be text of at most {LONGEST} characters')
+        if name != 'model' and not (number and abs(value) < math.inf):
+            raise ValueError(f'{name}: must be a finite number')
+    return found
 
 
 class Detections:
@@ -69,6 +92,8 @@ class Detections:
         def write() -> None:
             if any(one.code == code and one.started == one.started
                    and one.is_news(said.source, said.success) for one in conductor.attempts):
-                conductor.take(Verb('detect', said.source, code=code, value=said.success), now)
+                conductor.take(Verb(
+                    'detect', said.source, code=code, value=said.success, details=said.details),
+                    now)
 
         self._keep(write)

@@ -118,7 +118,7 @@ class StudySession:
 
     @property
     def scene_ready(self) -> bool:
-        """Say whether the robot has arranged the scene of the current trial; people say so."""
+        """Say whether the scene is arranged, as far as the robot does it."""
         return self._machines.scene_ready
 
     @property
@@ -193,7 +193,8 @@ class StudySession:
             self._follow(verb, before, code)
         return reply
 
-    def detect(self, source: str, code: str, success: bool, ends: bool) -> None:
+    def detect(self, source: str, code: str, success: bool, ends: bool,
+               details: Mapping[str, Any] | None = None) -> None:
         """Take what a detector or the simulator says of a trial.
 
         Args:
@@ -201,10 +202,11 @@ class StudySession:
             code: trial that is meant; '' for the current one.
             success: what it says.
             ends: whether a success ends the trial.
+            details: score, threshold and model, as far as it says them.
 
         """
-        succeeded = self._detections.hear(Detection(source, success), code)
-        if succeeded and ends and self._ended is None:
+        said = Detection(source, success, details or {})
+        if self._detections.hear(said, code) and ends and self._ended is None:
             self._end('detector')
 
     def tick(self, now: float, steady: float, absent: Sequence[str] = ()) -> list[Command]:
@@ -373,10 +375,7 @@ class StudySession:
         self._log.keep(lambda: conductor.measure(code, found))
 
     def _note_verdict(self, verb: Verb, before: Phase, code: str) -> None:
-        """Log how long after the end the verdict came; who judges in a later session is not told.
-
-        One that is given again after an undo replaces it.
-        """
+        """Log how long after its end, if this session saw it, a trial was judged, also again."""
         seconds = self._intermission.since(self._watch.steady)
         if before is Phase.JUDGE and verb.name != 'undo' and seconds is not None:
             conductor, values = self._conductor, {'verdict_after': round(seconds, 3)}
