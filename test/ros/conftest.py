@@ -33,6 +33,12 @@ def sealed_bench() -> ModuleType:
 
 
 @pytest.fixture(scope='session')
+def leak_check() -> ModuleType:
+    """Return the module that hears a graph and says what in it tells the arm."""
+    return _load('leak_check')
+
+
+@pytest.fixture(scope='session')
 def trial_cell() -> ModuleType:
     """Return the module with a study, its trial node and machines that obey."""
     return _load('trial_cell')
