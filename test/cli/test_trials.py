@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """plan says what a study costs and cannot see, and locks it once."""
 
+from hashlib import sha256
+import json
 from pathlib import Path
 
 import cv2
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from vla_drop_ros.bringup import find_checkpoint
 from vla_drop_ros.cli.main import main
 from vla_drop_ros.trials.locked_study import load_study
 
@@ -35,6 +38,12 @@ def test_plan_locks_a_design_with_its_pictures(design: Path, tmp_path: Path,
     for words in (study.design.digest, study.commitment, 'ab_trial.launch.py', 'pairs'):
         assert words in printed
     assert (folder / 'references' / 'red-left.jpg').is_file()
+    half = study.checkpoints['half']
+    manifest = find_checkpoint('reference-half') / 'manifest.json'
+    assert half['manifest_sha256'] == sha256(manifest.read_bytes()).hexdigest()
+    assert half['parameters'] == sum(json.loads(manifest.read_text())['parameters'].values())
+    assert half['parent']['sha256'] == json.loads(manifest.read_text())['parent']['sha256']
+    assert study.locked and set(study.checkpoints) == {'baseline', 'half'}
     assert (folder / 'secret').stat().st_mode & 0o077 == 0
     assert main(['trials', 'plan', str(design), '-o', str(folder)]) == 2
     assert 'locked already' in capsys.readouterr().err

@@ -12,6 +12,7 @@ import pytest
 from vla_drop_ros.bringup import Graph, Node
 from vla_drop_ros.cli.main import main
 from vla_drop_ros.cli.trials_study import line_of, run_study, trial_line
+from vla_drop_ros.console.keyboard import KEYS
 from vla_drop_ros.errors import NodeDiedError
 from vla_drop_ros.trials.attempts import Attempt
 from vla_drop_ros.trials.log import TrialLog
@@ -81,6 +82,15 @@ def test_a_trial_in_one_line() -> None:
     state = {'code': '17', 'phase': 'arrange', 'waiting': 'the robot is being reset',
              'problem': '', 'condition': {'setup': 'cube left', 'instruction': 'go'}}
     assert line_of(state) == 'trial 17, arrange: cube left / go  (the robot is being reset)'
+
+
+def test_the_help_of_keys_names_every_key(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with what it does."""
+    with pytest.raises(SystemExit):
+        main(['trials', 'keys', '--help'])
+    told = capsys.readouterr().out
+    for key, what in KEYS.items():
+        assert f'  {"space" if key == " " else key}: {what}\n' in told
 
 
 def test_what_cannot_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

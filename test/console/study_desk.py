@@ -110,6 +110,7 @@ class StudyDesk:
                 'last': {'code': judged[-1].code, 'verdict': judged[-1].verdict}
                 if judged else None,
                 'suggestion': None, 'ready': dict(self.ready), 'waiting': '', 'estop': False,
+                'arranged': conductor.current.arranged,
                 'gate': '', 'problem': '', 'rehearsal': False, 'operator': '',
                 'guesses_wanted': [one.code for one in judged if one.code not in self.guessed],
                 'stamp': time.monotonic(), **self.extra}

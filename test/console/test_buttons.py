@@ -8,7 +8,8 @@ import pytest
 from vla_drop_ros.trials.conductor import Verb
 
 sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
-BUTTONS = {'start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish', 'reset'}
+BUTTONS = {'start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish', 'reset',
+           'arranged'}
 
 
 def press(page: Any, *buttons: str) -> None:
@@ -52,7 +53,7 @@ def test_a_whole_trial(buttons: list[str], verdict: tuple[str, str, str], desk: 
     page.fill('#note', 'slipped: s f p u')
     press(page, *buttons)
     shows(page, 'Trial 2', 'arrange')
-    assert seen(page) == {'start', 'undo'}
+    assert seen(page) == {'start', 'undo', 'arranged'}
     first = desk.conductor.attempts[0]
     assert (first.verdict, first.reason, first.stage) == verdict
     assert (first.note, first.who, first.source) == ('slipped: s f p u', 'ada', 'web')
@@ -80,11 +81,14 @@ def test_start_waits_for_what_is_missing(desk: Any, page: Any) -> None:
     desk.ready['scene'], desk.extra['waiting'] = False, 'the robot is being reset'
     sync_api.expect(page.locator('#waiting')).to_have_text('The robot is being reset')
     sync_api.expect(page.locator('#start')).to_be_disabled()
-    assert seen(page) == {'start', 'reset'}
+    assert seen(page) == {'start', 'reset', 'arranged'}
     desk.extra['waiting'] = ''
     press(page, 'reset')
     sync_api.expect(page.locator('#start')).to_be_enabled()
-    assert seen(page) == {'start'}
+    assert seen(page) == {'start', 'arranged'}
+    press(page, 'arranged')
+    page.wait_for_selector('#arranged', state='hidden')
+    assert [one['code'] for one in desk.kinds('arranged')] == ['1']
 
 
 def test_an_emergency_stop_is_large_and_red(desk: Any, page: Any) -> None:

@@ -2,8 +2,10 @@
 """The table says of every trial what the log says, and the dictionary names every column."""
 
 import csv
+from dataclasses import replace
 import io
 from pathlib import Path
+import shutil
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 from vla_drop_ros.report.study_record import read_record, StudyRecord, unblind
 from vla_drop_ros.report.trial_row import rows_of
 from vla_drop_ros.report.trial_table import as_csv, COLUMNS, dictionary
+from vla_drop_ros.trials.attempts import DETAILS
+from vla_drop_ros.trials.log import read_log, TrialLog
 from vla_drop_ros.trials.pairs import pairs_of
 from vla_drop_ros.trials.unblinding import outcomes_of
 from vla_drop_ros.trials.verdict import judge
@@ -93,3 +97,20 @@ def test_the_table_does_not_depend_on_the_order_of_logs(record: StudyRecord,
     copy.write_bytes((record.folder / 'log.jsonl').read_bytes())
     again = unblind(read_record(record.folder, [copy, record.folder / 'log.jsonl']), 'P1')
     assert as_csv(again, rows_of(again)) == as_csv(record, rows_of(record))
+
+
+def test_a_log_of_an_older_version_is_read(record: StudyRecord, tmp_path: Path) -> None:
+    """Without the uuid of trials and what detectors rest on: the same rows, with empty cells."""
+    folder = tmp_path / 'study'
+    shutil.copytree(record.folder, folder)
+    events = read_log(folder / 'log.jsonl').events
+    (folder / 'log.jsonl').unlink()
+    with TrialLog(folder / 'log.jsonl') as log:
+        for event in events:
+            log.append(event.kind, {key: value for key, value in event.data.items()
+                                    if key not in ('uuid', *DETAILS)})
+    old, new = rows_of(unblind(read_record(folder), 'P1')), rows_of(record)
+    assert all(row.uuid == '' for row in old) and all(len(row.uuid) == 32 for row in new)
+    assert [replace(row, wall='') for row in old] == [
+        replace(row, uuid='', wall='') for row in new]
+    assert {row['uuid'] for row in read(as_csv(record, old))} == {''}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests of one node share, see ``policy_bench.py`` and ``sealed_bench.py``."""
+"""What tests of nodes share: ``policy_bench.py``, ``sealed_bench.py``, ``trial_cell.py``."""
 
 from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
@@ -30,6 +30,18 @@ def policy_bench() -> ModuleType:
 def sealed_bench() -> ModuleType:
     """Return the module with a locked study and what runs it on a bench."""
     return _load('sealed_bench')
+
+
+@pytest.fixture(scope='session')
+def leak_check() -> ModuleType:
+    """Return the module that hears a graph and says what in it tells the arm."""
+    return _load('leak_check')
+
+
+@pytest.fixture(scope='session')
+def trial_cell() -> ModuleType:
+    """Return the module with a study, its trial node and machines that obey."""
+    return _load('trial_cell')
 
 
 @pytest.fixture

@@ -6,191 +6,29 @@ is what the robot does, which no policy can hide: chunks, heartbeats and command
 which the log needs. The same check finds the arm in a node without a study, and one single leak.
 """
 
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Callable
 import random
-import time
 from typing import Any
 
 import numpy as np
 import pytest
-from rcl_interfaces.srv import GetParameters, ListParameters
-from rclpy.node import Node
-from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
 
 from vla_drop_ros.nodes.command_gate_node import CommandGateNode
 from vla_drop_ros.runtime.latency import LatencyWindow
-from vla_drop_ros.types import FloatArray
 
 pytestmark = pytest.mark.ros
 
-BEHAVIOUR = ('/policy_node/action_chunk', '/policy_node/heartbeat',
-             '/command_gate/capture_to_command', '/command_gate/commands_altered',
-             '/command_gate/requested', '/target_pose', '/servo_node/', '/gripper')
-Row = dict[str, float]
-TRIALS, RUNNING, PERMUTATIONS, LEVEL = 24, 0.4, 20_000, 0.01
-
-
-class Ear:
-    """Hears all topics and reads all parameters of a graph, as text."""
-
-    def __init__(self, bench: Any) -> None:
-        """Subscribe to what there is now."""
-        self.bench = bench
-        self.node = Node('ear', context=bench.context)
-        bench.executor.add_node(self.node)
-        self.heard: list[tuple[str, Any]] = []
-        self.topics: set[str] = set()
-        self.listen()
-
-    def listen(self) -> None:
-        """Subscribe to what has appeared since."""
-        for topic, kinds in self.node.get_topic_names_and_types():
-            offers = self.node.get_publishers_info_by_topic(topic)
-            if topic in self.topics or not offers:
-                continue
-            if {offer.node_name for offer in offers} == {'robot'}:
-                continue  # what the cameras see and where the arm is
-            self.topics.add(topic)
-            package, _, name = kinds[0].split('/')
-            offered = offers[0].qos_profile
-            self.node.create_subscription(
-                getattr(import_module(f'{package}.msg'), name), topic,
-                lambda message, topic=topic: self.heard.append((topic, message)),
-                QoSProfile(depth=1000, reliability=offered.reliability,
-                           durability=offered.durability))
-
-    def parameters(self) -> dict[str, str]:
-        """Return every parameter of every other node."""
-        found: dict[str, str] = {}
-        for name, space in self.node.get_node_names_and_namespaces():
-            full = f'{space.rstrip("/")}/{name}'
-            if name in ('ear', 'robot'):
-                continue
-            names = list(self._ask(ListParameters, f'{full}/list_parameters',
-                                   ListParameters.Request()).result.names)
-            values = self._ask(GetParameters, f'{full}/get_parameters',
-                               GetParameters.Request(names=names)).values
-            found |= {f'{full} {key}': str(value)
-                      for key, value in zip(names, values, strict=True)}
-        return found
-
-    def _ask(self, kind: Any, service: str, request: Any) -> Any:
-        client = self.node.create_client(kind, service)
-        self.bench.until(client.service_is_ready)
-        future = client.call_async(request)
-        self.bench.until(future.done)
-        self.node.destroy_client(client)
-        return future.result()
-
-
-class Trials:
-    """A bench with a gate and an ear that runs trials and notes what could be noticed of each."""
-
-    def __init__(self, bench: Any, gate: CommandGateNode, instruction: str = 'go') -> None:
-        """Take a bench whose policy node has started."""
-        self.bench, self.gate, self.instruction = bench, gate, instruction
-        self.ear = Ear(bench)
-        self.text: list[str] = []
-        self.rows: list[Row] = []
-
-    def run(self, value: str, announced: str) -> None:
-        """Run one trial: token, instruction, chunks, stop."""
-        bench, ear = self.bench, self.ear
-        said = bench.seen['policy_node/checkpoint']
-        ear.heard.clear()
-        begun = time.monotonic()
-        assert bench.policy.set_parameters([Parameter('checkpoint', value=value)])[0].successful
-        bench.until(lambda: said[-1:] and said[-1].data == announced)
-        switched = time.monotonic() - begun
-        del said[:]
-        chunks = len(bench.moves)
-        bench.instruct(self.instruction)
-        bench.until(lambda: len(bench.moves) > chunks)
-        end = time.monotonic() + RUNNING
-        bench.until(lambda: time.monotonic() >= end)
-        for node in (bench.policy, self.gate):
-            node._on_second()  # noqa: SLF001 - what their clocks do once a second
-        bench.instruct('')
-        bench.until(lambda: not bench.chunks[-1].points and bench.policy._worker.is_idle)  # noqa: SLF001
-        parameters = ear.parameters()
-        ear.listen()
-        self.rows.append({'switch': switched, **_features(ear.heard, parameters)})
-        self.text += [str(message) for topic, message in ear.heard
-                      if not topic.startswith(BEHAVIOUR)]
-        self.text += [f'{key} {text}' for key, text in parameters.items()]
-        self.text += [' '.join(sorted(ear.topics))]
-
-    def words(self, words: set[str]) -> list[str]:
-        """Return which of the words were said anywhere."""
-        said = '\n'.join(self.text).lower()
-        return sorted(word for word in words if word.lower() in said)
-
-
-def _features(heard: Sequence[tuple[str, Any]], parameters: dict[str, str]) -> Row:
-    """Return numbers of one trial: how often and how long each topic spoke, what it counted."""
-    found: Row = {}
-    for topic, message in heard:
-        if topic.startswith(BEHAVIOUR):
-            continue
-        found[f'count {topic}'] = found.get(f'count {topic}', 0.0) + 1
-        found[f'longest {topic}'] = max(
-            found.get(f'longest {topic}', 0.0), float(len(str(_without_stamps(message)))))
-        if isinstance(getattr(message, 'data', ''), float):
-            found[f'last {topic}'] = message.data
-        for status in getattr(message, 'status', ()):
-            found[f'{status.name} sentence'] = len(status.message)
-            for pair in status.values:
-                try:
-                    found[f'{status.name} {pair.key}'] = float(pair.value)
-                except ValueError:
-                    found[f'{status.name} {pair.key} length'] = len(pair.value)
-    return found | {f'length {key}': float(len(text)) for key, text in parameters.items()}
-
-
-def _without_stamps(message: Any) -> str:
-    """Return the words of a message; its stamps have more or fewer digits by chance."""
-    return ''.join(letter for letter in str(message) if not letter.isdigit())
-
-
-def leaks(rows: Sequence[Row], arms: Sequence[bool], seed: int = 0) -> Row:
-    """Return feature -> p of those that tell the arms apart, at LEVEL for all together.
-
-    By permutation of the arms: the statistic is the difference of the mean ranks; p times the
-    number of features (Bonferroni). A feature is a number, or its change since the trial before.
-    """
-    rng = np.random.default_rng(seed)
-    labels = np.array(arms, dtype=float)
-    shuffled = rng.permuted(np.tile(labels, (PERMUTATIONS, 1)), axis=1)
-    columns: dict[str, FloatArray] = {}
-    names = sorted({name for row in rows for name in row})
-    seen = {name: np.array([row.get(name, -1.0) for row in rows]) for name in names}
-    seen |= {f'change of {name}': np.diff(values, prepend=values[0])
-             for name, values in seen.items()}
-    for name, values in seen.items():
-        if len(np.unique(values)) > 1:
-            ranks = np.array([(values < one).sum() + (values <= one).sum() for one in values])
-            columns[name] = ranks - ranks.mean()
-    found = {}
-    for name, ranks in columns.items():
-        extreme = np.abs(shuffled @ ranks) >= abs(labels @ ranks) - 1e-9
-        p = (1 + extreme.sum()) / (1 + PERMUTATIONS) * len(columns)
-        if p <= LEVEL:
-            found[name] = float(p)
-    return found
-
-
-Begin = Callable[..., Trials]
+Begin = Callable[..., Any]
 
 
 @pytest.fixture(name='begin')
-def _begin(make: Callable[..., Any], policy_bench: Any, sealed_bench: Any) -> Any:
+def _begin(make: Callable[..., Any], policy_bench: Any, sealed_bench: Any,
+           leak_check: Any) -> Any:
     """Return what makes trials on a started graph: a study or arms, settings -> Trials."""
     gates: list[CommandGateNode] = []
 
     def begin(arms: dict[str, str], blinded: bool = True, fakes: bool = True,
-              instruction: str = 'go', **settings: Any) -> Trials:
+              instruction: str = 'go', **settings: Any) -> Any:
         bench = make(start=False, replan_period=0.1, **settings)
         if fakes:
             sealed_bench.with_fakes(bench, policy_bench, arms)
@@ -201,7 +39,7 @@ def _begin(make: Callable[..., Any], policy_bench: Any, sealed_bench: Any) -> An
         gates.append(gate)
         bench.executor.add_node(gate)
         assert gate.start() and bench.policy.start(), bench.policy.failure
-        return Trials(bench, gate, instruction)
+        return leak_check.Trials(bench, gate, instruction)
 
     yield begin
     for gate in gates:
@@ -214,47 +52,22 @@ def _study(sealed_bench: Any, tmp_path: Any) -> Any:
     return sealed_bench.Study(tmp_path / 'study', sealed_bench.manifests(tmp_path / 'models'))
 
 
-def conduct(trials: Trials, study: Any, first: int = 0) -> tuple[Row, list[bool]]:
-    """Run TRIALS slots of a study; return what leaks, and which arm ran."""
-    slots = study.slots(first + TRIALS)[first:]
-    for _, value in slots:
-        trials.run(value, value)
-    arms = [slot.arm == 'zebra' for slot, _ in slots]
-    assert sum(arms) == TRIALS // 2
-    return leaks(trials.rows[-TRIALS:], arms), arms
-
-
-def assert_sealed(trials: Trials, study: Any) -> None:
-    """Check that no word was said, and that nothing tells the arm twice.
-
-    One look has a false alarm in up to 1 % of runs; what is found must be found again.
-    """
-    found, arms = conduct(trials, study)
-    assert trials.words(study.words()) == []
-    same = [here == before for before, here in zip(arms, arms[1:], strict=False)]
-    switches = [{'switch': row['switch']} for row in trials.rows]
-    found |= leaks(switches[1:], same)
-    if found:
-        again, _ = conduct(trials, study, TRIALS)
-        assert not set(found) & set(again), (found, again)
-
-
-def test_the_statistic_is_a_test() -> None:
+def test_the_statistic_is_a_test(leak_check: Any) -> None:
     """It finds what differs, and has few false alarms where nothing does."""
     rng = np.random.default_rng(0)
-    arms = [bool(index % 2) for index in range(TRIALS)]
+    arms = [bool(index % 2) for index in range(leak_check.TRIALS)]
     told = [{'told': float(arm), 'noise': float(rng.normal())} for arm in arms]
-    assert set(leaks(told, arms)) == {'told', 'change of told'}
-    alarms = sum(bool(leaks([{f'noise {n}': float(rng.normal()) for n in range(10)}
+    assert set(leak_check.leaks(told, arms)) == {'told', 'change of told'}
+    alarms = sum(bool(leak_check.leaks([{f'noise {n}': float(rng.normal()) for n in range(10)}
                              for _ in arms], arms, seed)) for seed in range(50))
     assert alarms <= 4
 
 
 @pytest.mark.slow
-def test_nothing_tells_the_arm(begin: Begin, study: Any) -> None:
+def test_nothing_tells_the_arm(leak_check: Any, begin: Begin, study: Any) -> None:
     """One arm thinks six times as long as the other; nothing that is said shows it."""
     trials = begin(study.arms, study=str(study.folder), checkpoint='')
-    assert_sealed(trials, study)
+    leak_check.assert_sealed(trials, study)
     heard = trials.ear.topics
     assert {'/rosout', '/parameter_events', '/diagnostics', '/policy_node/checkpoint',
             '/command_gate/state'} <= heard and '/policy_node/latency' not in heard
@@ -262,35 +75,36 @@ def test_nothing_tells_the_arm(begin: Begin, study: Any) -> None:
 
 
 @pytest.mark.slow
-def test_the_check_finds_one_leak(begin: Begin, study: Any) -> None:
+def test_the_check_finds_one_leak(leak_check: Any, begin: Begin, study: Any) -> None:
     """The same graph whose policy node shows its last times: no word tells, the numbers do."""
     trials = begin(study.arms, study=str(study.folder), checkpoint='')
     report = trials.bench.policy._report  # noqa: SLF001
     report._blinded = False  # noqa: SLF001
     report._stages['inference'] = LatencyWindow(3)  # noqa: SLF001
-    found, _ = conduct(trials, study)
+    found, _ = leak_check.conduct(trials, study)
     assert 'policy_node inference p50 [ms]' in found, found
     assert trials.words(study.words()) == []
 
 
 @pytest.mark.slow
-def test_the_check_finds_a_node_without_a_study(begin: Begin, study: Any) -> None:
+def test_the_check_finds_a_node_without_a_study(leak_check: Any, begin: Begin, study: Any) -> None:
     """Plain swaps between resident checkpoints: words and numbers tell."""
     rng = random.Random(0)
-    order = [name for name in study.arms for _ in range(TRIALS // 2)]
+    order = [name for name in study.arms for _ in range(leak_check.TRIALS // 2)]
     rng.shuffle(order)
     trials = begin(study.arms, blinded=False, resident=2, checkpoint=study.arms['zebra'])
     for name in order:
         where = study.arms[name]
         trials.run(where, trials.bench.policies[where].checkpoint)
     assert set(study.arms) <= set(trials.words(study.words()))
-    found = leaks(trials.rows, [name == 'zebra' for name in order])
+    found = leak_check.leaks(trials.rows, [name == 'zebra' for name in order])
     assert 'last /policy_node/latency' in found, found
 
 
 @pytest.mark.slow
 def test_the_shipped_checkpoints_are_sealed(
-        begin: Begin, sealed_bench: Any, tmp_path: Any, capfd: Any) -> None:
+        begin: Begin, sealed_bench: Any, leak_check: Any, tmp_path: Any,
+        capfd: Any) -> None:
     """The reference and its half, loaded as in use; neither graph nor process output tells."""
     pytest.importorskip('torch')
     study = sealed_bench.Study(tmp_path / 'study', sealed_bench.NAMES)
@@ -298,6 +112,6 @@ def test_the_shipped_checkpoints_are_sealed(
                    instruction='put the red cube in the left bin')
     assert trials.bench.policy._supply.usage[0] == 2  # noqa: SLF001
     capfd.readouterr()
-    assert_sealed(trials, study)
+    leak_check.assert_sealed(trials, study)
     output = ''.join(capfd.readouterr())
     assert not [word for word in study.words() if word in output]

@@ -28,7 +28,9 @@ pytestmark = pytest.mark.ros
     ('{"verb": "partial", "stage": "grasped", "confidence": "unsure", '
      '"answers": {"grasped": true}}', Verb('partial', 'topic', stage='grasped',
                                            confidence='unsure', answers={'grasped': True})),
-    ('near_miss', Verb('near_miss', 'topic')),
+    ('near_miss', Verb('near_miss', 'topic')), ('arranged', Verb('arranged', 'topic')),
+    ('guess pruned', Verb('guess', 'topic', reason='pruned')),
+    ('guess unsure', Verb('guess', 'topic', reason='unsure')),
     ('failure dropped unsure', Verb('failure', 'topic', reason='dropped', confidence='unsure')),
     ('partial grasped unsure', Verb('partial', 'topic', stage='grasped', confidence='unsure')),
     ('success unsure', Verb('success', 'topic', confidence='unsure')),
@@ -43,7 +45,10 @@ def test_words_and_json(text: str, expected: Verb) -> None:
                                   '{"verb": "success", "answers": {"reached": 1}}',
                                   '{"verb": "success", "answers": {"\\ud800": true}}',
                                   '{"verb": ' + '[' * 9_000, '{"verb": "\\ud800"}',
-                                  '{"verb": "success", "note": "\\udc01"}'])
+                                  '{"verb": "success", "note": "\\udc01"}',
+                                  '{"verb": "success", "who": "' + 'a' * 41 + '"}',
+                                  '{"verb": "success", "who": "a\\u0000"}',
+                                  '{"verb": "success", "reason": "' + 'a' * 61 + '"}'])
 def test_nonsense_is_refused(text: str) -> None:
     """With the text and the valid fields, not with a traceback."""
     with pytest.raises(TrialError, match='verb'):
@@ -81,6 +86,10 @@ def test_every_name_that_ros_allows_is_a_service() -> None:
             lambda verb: Reply(True, ''))
         names = {service.service_name for service in node.services}
         assert {'/trials/failure/too_fast', '/trials/partial/was_lifted'} <= names
+        assert {f'/trials/guess/{guess}' for guess in ('baseline', 'pruned', 'unsure')} <= names
+        assert {f'/trials/{verb}' for verb in (
+            'start', 'stop', 'success', 'failure', 'undo', 'arranged', 'reset', 'rehearse',
+            'leave', 'finish')} <= names
         assert {'/trials/intervention', '/trials/near_miss', '/trials/collision',
                 '/trials/forget'} <= names
         assert not any(name.endswith(('3d', '9', 'way', 'ber')) for name in names)

@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,21 @@ def test_nothing_that_decides_has_a_default(design_data: dict[str, Any], key: st
     del design_data[key]
     with pytest.raises(TrialError, match=key):
         parse_design(design_data)
+
+
+def test_what_may_be_stated(design_data: dict[str, Any]) -> None:
+    """Criterion and abort rules are part of the digest; a design without them keeps its own."""
+    plain = parse_design(design_data)
+    assert not {'success_criterion', 'abort_rules'} & set(plain.to_dict())
+    design_data |= {'success_criterion': 'it lies in the bin', 'abort_rules': ['a hand is near']}
+    stated = parse_design(design_data)
+    assert (stated.success_criterion, stated.abort_rules) == (
+        'it lies in the bin', ('a hand is near',))
+    assert parse_design(json.loads(json.dumps(design_data))) == stated
+    assert stated.digest != plain.digest
+    for key, value in (('success_criterion', ''), ('abort_rules', 'stop'), ('abort_rules', [])):
+        with pytest.raises(TrialError, match=key):
+            parse_design({**design_data, key: value})
 
 
 @pytest.mark.parametrize(('change', 'said'), [

@@ -26,7 +26,7 @@ NONE: dict[str, str] = {}
 def described(root: Path, **settings: Any) -> dict[str, Any]:
     """Return the description of a machine whose tools are only those that are named."""
     found = describe_host(root, **{'source': root, 'environment': NONE, 'smi': 'absent',
-                                   'nvpmodel': 'absent', **settings})
+                                   'nvpmodel': 'absent', 'clock': lambda root: {}, **settings})
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     return found
 
@@ -61,6 +61,13 @@ def test_a_machine_that_says_nothing(tmp_path: Path) -> None:
     """No guess takes the place of what is not known."""
     assert set(described(tmp_path)) == {
         'name', 'machine', 'system', 'python', 'processors', 'packages'}
+
+
+def test_the_clock_of_a_machine(tmp_path: Path) -> None:
+    """What is known of it."""
+    assert described(tmp_path, clock=lambda root: {'synchronized': True})['clock'] == {
+        'synchronized': True}
+    assert 'synchronized' in describe_host()['clock']
 
 
 @pytest.mark.parametrize(('files', 'environment', 'kind'), [

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timezone
 import json
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,29 @@ def test_what_was_locked_is_what_is_loaded(study: LockedStudy, tmp_path: Path) -
     assert again.to_dict() == study.to_dict()
     assert again.design.arms[1].hash == 'f' * 64
     assert open_schedule(tmp_path / 'study', again).commitment == study.commitment
+
+
+def test_when_and_what_was_locked(design: Design, tmp_path: Path) -> None:
+    """The time, and what the manifests said; a study of 0.5 says neither and is still read."""
+    path = tmp_path / 'study' / 'study.json'
+    before = datetime.now(timezone.utc).replace(microsecond=0)
+    lock(replace(design, stopping=Stopping('fixed', 30)), path.parent, identity, '1.0',
+         summarise=lambda where: {'manifest_sha256': where[-1] * 64})
+    study = load_study(path.parent)
+    assert before <= datetime.fromisoformat(study.locked) <= datetime.now(timezone.utc)
+    assert set(study.checkpoints) == {arm.name for arm in design.arms}
+    data = json.loads(path.read_text())
+    changes: list[dict[str, Any]] = [
+        {'locked': '2020-01-01T00:00:00+00:00'}, {'checkpoints': {}}, {'told': ''}]
+    for change in changes:
+        path.write_text(json.dumps(data | change))
+        with pytest.raises(TrialError, match='changed afterwards'):
+            load_study(path.parent)
+    old = {key: value for key, value in data.items()
+           if key not in ('locked', 'checkpoints', 'told')}
+    path.write_text(json.dumps(old))
+    again = load_study(path.parent)
+    assert json.loads(json.dumps(again.to_dict())) == old and again.locked == ''
 
 
 @pytest.mark.parametrize('change', [

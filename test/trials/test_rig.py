@@ -16,7 +16,8 @@ WHOLE = """
 robot_model: FR3
 robot_serial: '007'
 cameras:
-  - {name: front, serial: 'a1', intrinsics_file: front.yaml, exposure: 120, white_balance: auto}
+  - {name: front, serial: 'a1', intrinsics_file: front.yaml, extrinsics_file: tf.yaml,
+     exposure: 120, white_balance: auto}
   - {name: wrist, intrinsics_sha256: ''}
 calibration_date: 2026-11-30
 lux: 450
@@ -29,12 +30,14 @@ notes:
 def test_what_is_stated_is_kept(tmp_path: Path) -> None:
     """As plain JSON, with the hash of the calibration; what is left empty is not stated."""
     (tmp_path / 'front.yaml').write_text('fx: 600')
+    (tmp_path / 'tf.yaml').write_text('x: 1')
     (tmp_path / 'rig.yaml').write_text(WHOLE)
     found = load_rig(tmp_path / 'rig.yaml')
     assert json.loads(json.dumps(found, allow_nan=False)) == found == {
         'robot_model': 'FR3', 'robot_serial': '007', 'calibration_date': '2026-11-30',
         'cameras': [{'name': 'front', 'serial': 'a1', 'intrinsics_file': 'front.yaml',
-                     'exposure': 120, 'white_balance': 'auto',
+                     'exposure': 120, 'white_balance': 'auto', 'extrinsics_file': 'tf.yaml',
+                     'extrinsics_sha256': sha256(b'x: 1').hexdigest(),
                      'intrinsics_sha256': sha256(b'fx: 600').hexdigest()}, {'name': 'wrist'}],
         'lux': 450, 'ambient_temperature': 21.5, 'operator_trained': True}
 

@@ -10,14 +10,9 @@ import pytest
 from vla_drop_ros.trials.attempts import Attempt
 from vla_drop_ros.trials.conductor import Conductor, Verb
 from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.guesses import guesses_wanted
 from vla_drop_ros.trials.sealed_schedule import SealedSchedule
-from vla_drop_ros.trials.session_state import (
-    guesses_wanted,
-    minutes_left,
-    pairs_done,
-    state_of,
-    suggestion,
-)
+from vla_drop_ros.trials.session_state import minutes_left, pairs_done, state_of, suggestion
 from vla_drop_ros.trials.study_session import StudySession
 
 

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from vla_drop_ros.trials.attempts import Attempt
 from vla_drop_ros.trials.commands import SendInstruction
 from vla_drop_ros.trials.conductor import Conductor
 from vla_drop_ros.trials.course import Course, Phase
 from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.detections import details_of
 from vla_drop_ros.trials.sealed_schedule import SealedSchedule
 from vla_drop_ros.trials.study_session import StudySession
 
@@ -32,6 +34,41 @@ def test_what_a_slow_detector_says_is_of_the_trial_it_means(cell: Any) -> None:
     assert cell.press('stop').done
     cell.run(0.2)
     assert cell.session.conductor.current.detected == {}
+
+
+def test_on_what_a_detection_rests_is_logged(cell: Any) -> None:
+    """Score, threshold and model of the detectors that say them; the others stay as they were."""
+    cell.begin()
+    told = {'score': 0.91, 'threshold': 0.5, 'model': 'lid-net 2'}
+    cell.session.detect('lid', '', True, False, told)
+    cell.session.detect('plain', '', True, False)
+    assert cell.press('stop').done
+    cell.run(0.2)
+    events = {data['source']: data for kind, data in cell.events if kind == 'detected'}
+    assert {name: events['lid'][name] for name in told} == told
+    assert set(events['plain']) == {'code', 'source', 'success'}
+    assert cell.session.conductor.current.detectors == {'lid': told}
+
+
+@pytest.mark.parametrize('data', [{'score': 'high'}, {'score': True}, {'score': float('inf')},
+                                  {'threshold': []}, {'model': 3}, {'model': 'a' * 81}])
+def test_what_no_detector_can_mean_is_refused(data: dict[str, Any]) -> None:
+    """By the name of the field; what is left out or null is not stated."""
+    with pytest.raises(ValueError, match=next(iter(data))):
+        details_of(data)
+    assert details_of({'score': None, 'success': True}) == {}
+
+
+def test_every_attempt_has_a_name_of_its_own(cell: Any) -> None:
+    """Among those of all studies, also the second at the same slot; old logs have none."""
+    cell.begin()
+    cell.press('stop')
+    cell.press('invalid', reason='camera_lost')
+    issued = [data for kind, data in cell.events if kind == 'issued']
+    assert len({one['uuid'] for one in issued}) == 2 and len(issued[0]['uuid']) == 32
+    assert cell.session.attempts[0].uuid == issued[0]['uuid']
+    assert Attempt.issued({key: value for key, value in issued[0].items()
+                           if key != 'uuid'}).uuid == ''
 
 
 def test_a_detector_cannot_take_back_what_it_said(cell: Any) -> None:

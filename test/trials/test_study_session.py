@@ -3,6 +3,8 @@
 
 from typing import Any
 
+import pytest
+
 from vla_drop_ros.trials.commands import PrepareScene, ResetScene, SendInstruction, UseToken
 from vla_drop_ros.trials.course import Course, Phase
 from vla_drop_ros.trials.design import Design
@@ -160,3 +162,47 @@ def test_a_stop_ends_whatever_runs(cell: Any) -> None:
     """A robot that was told to stop runs no trial, whichever the presser meant."""
     cell.begin()
     assert cell.press('stop', code='99').done and cell.phase() is Phase.JUDGE
+
+
+def test_people_say_that_the_scene_is_arranged(make_cell: Any, design: Design) -> None:
+    """Once a trial, with how long it took after the one before; a robot says it itself."""
+    cell = make_cell(design, resets=False)
+    assert cell.session.arranged is False
+    cell.begin()
+    assert not cell.press('arranged').done, 'it runs'
+    cell.press('stop')
+    cell.run(0.3)
+    cell.press('success')
+    cell.run(2.0)
+    assert cell.press('arranged').done and not cell.press('arranged').done
+    cell.run(3.0)
+    assert cell.session.conductor.current.arranged and cell.press('start').done
+    prepare = cell.session.measures.prepare
+    assert prepare['arranged'] >= 2.0
+    assert prepare['arrange'] - prepare['arranged'] == pytest.approx(3.0)
+    assert make_cell(design).press('arranged').text == 'the robot arranges the scene itself'
+
+
+def test_an_undo_takes_the_arrangement_along(make_cell: Any, design: Design) -> None:
+    """The scene of the trial that is issued again is to be arranged again."""
+    cell = make_cell(design, resets=False)
+    cell.begin()
+    cell.press('stop')
+    cell.press('success')
+    cell.run()
+    assert cell.press('arranged').done and cell.press('undo').done and cell.press('failure').done
+    assert cell.session.arranged is False
+    cell.begin()
+    assert 'arranged' not in cell.session.measures.prepare
+
+
+def test_a_guess_without_a_trial_is_about_the_one_that_is_asked(cell: Any) -> None:
+    """A button cannot name a trial; before the end it is refused."""
+    cell.begin()
+    cell.press('stop')
+    cell.press('success')
+    cell.run()
+    assert 'leave first' in cell.press('guess', reason='pruned').text
+    assert cell.press('leave', value=True).done and cell.session.guesses_wanted == ['1']
+    assert cell.press('guess', reason='pruned').done
+    assert cell.session.attempts[0].guess == 'pruned' and cell.session.guesses_wanted == []

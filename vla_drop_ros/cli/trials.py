@@ -10,14 +10,16 @@ where it stopped. Exit status: 0 done, 1 a node ended before the study did, 2 ba
 """
 
 import argparse
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from vla_drop_ros import __version__, bringup
 from vla_drop_ros.cli import trials_data, trials_rating, trials_report, trials_study
-from vla_drop_ros.manifest import checkpoint_hash
+from vla_drop_ros.manifest import checkpoint_hash, load_manifest, MANIFEST_FILE
 from vla_drop_ros.trials.design import load_design
 from vla_drop_ros.trials.evidence import HYPOTHESES
 from vla_drop_ros.trials.locked_study import lock, SECRET_FILE, STUDY_FILE
@@ -89,7 +91,7 @@ def plan(args: argparse.Namespace) -> int:
 
         if args.output is not None:
             pictures = read_references(design, args.design.parent)
-            study = lock(design, args.output, identify, __version__, show, pictures)
+            study = lock(design, args.output, identify, __version__, show, pictures, summarise)
         lines = describe(design, question, study.boundaries if study else None, show)
     for line in lines:
         console.print(line, soft_wrap=True)
@@ -106,3 +108,17 @@ def plan(args: argparse.Namespace) -> int:
 def identify(checkpoint: str) -> str:
     """Return the identity of a checkpoint given as a folder or as a name in models."""
     return checkpoint_hash(bringup.find_checkpoint(checkpoint))
+
+
+def summarise(checkpoint: str) -> dict[str, Any]:
+    """Return what the manifest of a checkpoint says of it, and the sha256 of the manifest."""
+    folder = bringup.find_checkpoint(checkpoint)
+    manifest = load_manifest(folder)
+    parent = manifest.parent or {}
+    told = {'name': manifest.name, 'family': manifest.family,
+            'blocks': dict(manifest.blocks or {}), 'parameters': sum(manifest.parameters.values()),
+            'bytes': sum(manifest.bytes.values()), 'git_commit': manifest.git_commit,
+            'parent': {key: parent[key] for key in ('name', 'sha256') if key in parent}}
+    return {'manifest_sha256': sha256((folder / MANIFEST_FILE).read_bytes()).hexdigest(),
+            'tool_version': manifest.tool_version,
+            **{key: value for key, value in told.items() if value}}

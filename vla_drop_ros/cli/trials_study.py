@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vla_drop_ros import bringup, preflight
 from vla_drop_ros.bringup import Graph
 from vla_drop_ros.cli.up import graph_checks
-from vla_drop_ros.console.keyboard import Keyboard
+from vla_drop_ros.console.keyboard import help_of_keys, Keyboard
 from vla_drop_ros.errors import NodeDiedError, TrialError
 from vla_drop_ros.supervisor import Running
 from vla_drop_ros.trials.attempts import Attempt
@@ -47,7 +47,13 @@ def add_actions(actions: Any) -> None:
     run_.add_argument('--no-bags', action='store_true', help='record no MCAP bags')
     run_.add_argument('--whole', action='store_true',
                       help='go on to the horizon, even if the rule allows to stop before')
-    keys_ = actions.add_parser('keys', help='the buttons of the web console on a keyboard')
+    keys_ = actions.add_parser(
+        'keys', help='the buttons of the web console on a keyboard',
+        description='The buttons of the web console on a keyboard. What can be pressed now is '
+                    'shown with every change; ? shows all keys, q leaves.',
+        epilog='keys:\n' + help_of_keys('  ') + '\n\nA trial: space, space, s. Or space, space, '
+               'f and the digit of the reason.',
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     keys_.add_argument('url', nargs='?', default='http://127.0.0.1:8080/',
                        help='address that the trial node printed (default: %(default)s)')
     keys_.add_argument('--who', default='', help='pseudonym, for the log')
@@ -76,16 +82,17 @@ def keys(args: argparse.Namespace) -> int:
         raise TrialError('keys needs a terminal; use the web console, a gamepad or the services '
                          'of trial_node instead')
     keyboard = Keyboard(args.url, args.who)
-    print(f'{keyboard.state["study"]}\n{keyboard.help()}, q: leave')
+    print(f'{keyboard.state["study"]}\n?: all keys, q: leave')
     before = termios.tcgetattr(sys.stdin)
     try:
         tty.setcbreak(sys.stdin)
         shown = ''
         while True:
             told = line_of(keyboard.look())
-            if told != shown:
-                print(told)
-                shown = told
+            hint = keyboard.hint()
+            if told + hint != shown:
+                print(f'{told}\n  {hint}')
+                shown = told + hint
             if not select.select([sys.stdin], [], [], 0.5)[0]:
                 continue
             key = sys.stdin.read(1)

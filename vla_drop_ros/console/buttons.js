@@ -9,9 +9,10 @@ const PATIENCE = 15000, SETTLE = 400;  // [ms]
 const INCIDENTS = ['intervention', 'near_miss', 'collision'];
 const ASIDES = [...INCIDENTS, 'forget'];  // said beside what goes on; none holds STOP up
 const VERBS = ['start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish',
-               'rehearse', 'reset', 'leave', ...ASIDES];
+               'rehearse', 'reset', 'leave', 'arranged', ...ASIDES];
 const JUDGEMENTS = ['success', 'failure', 'partial', 'invalid'];
-const KEYS = {r: 'reset', s: 'success', f: 'failure', p: 'partial', i: 'invalid', u: 'undo',
+const KEYS = {a: 'arranged', r: 'reset', s: 'success', f: 'failure', p: 'partial', i: 'invalid',
+              u: 'undo',
               v: 'intervention', m: 'near_miss', c: 'collision', x: 'forget'};
 const find = id => document.getElementById(id);
 const words = name => name.replaceAll('_', ' ');
@@ -38,6 +39,7 @@ function allowed() {
     invalid: {seen: judge, open: true},
     undo: {seen: (arrange || phase === 'finished') && state.undo !== '', open: true},
     finish: {seen: arrange && (state.may_stop || state.may_finish), open: true},
+    arranged: {seen: arrange && state.arranged === false, open: true},
     rehearse: {seen: true, open: arrange},
     leave: {seen: !state.rehearsal && phase !== 'finished', open: arrange},
     reset: {seen: arrange && (!all || state.problem !== ''), open: true},

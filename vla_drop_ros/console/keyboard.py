@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The console's buttons on a keyboard: keys become presses over HTTP, from any terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import http.cookiejar
 import json
 from typing import Any
@@ -10,12 +10,22 @@ from urllib.parse import urlsplit, urlunsplit
 from urllib.request import build_opener, HTTPCookieProcessor, ProxyHandler, Request
 
 from vla_drop_ros.errors import TrialError
+from vla_drop_ros.trials.attempts import VERDICTS
+from vla_drop_ros.trials.conductor import GUESSES
 
 TIMEOUT = 8.0  # [s]
-KEYS = {' ': 'start or stop', 's': 'success', 'f': 'failure', 'p': 'partial', 'i': 'invalid',
-        'u': 'undo', 'v': 'intervention', 'm': 'near_miss', 'c': 'collision', 'x': 'forget',
-        'd': 'unsure (doubt)', 'y': 'yes', 'n': 'no'}
-VERDICTS = ('success', 'failure', 'partial', 'invalid')
+KEYS = {
+    ' ': 'start or stop', 's': 'success', 'f': 'failure, then why', 'p': 'partial, then how far',
+    'i': 'invalid, then why', 'y': 'yes: the next stage was reached', 'n': 'no: it was not',
+    'd': 'unsure (doubt), and sure again', 'v': 'intervention', 'm': 'near miss',
+    'c': 'collision', 'x': 'take the last incident back', 'u': 'undo the last verdict',
+    'a': 'the scene is arranged', 'r': 'prepare policy and scene again',
+    't': 'rehearse (try), and end it', 'l': 'leave for today, and stay',
+    'g': 'guess which one it was', 'e': 'end the study'}
+PLAIN = {'s': 'success', 'v': 'intervention', 'm': 'near_miss', 'c': 'collision', 'x': 'forget',
+         'a': 'arranged', 'r': 'reset'}
+PHASES = {'arrange': ' urtl', 'running': ' vmcx', 'judge': 'sfpiyndvmcx', 'finished': 'u'}
+CHOICES = '123456789abcdefghijklmnopqrstuvwxyz'
 
 
 class Keyboard:
@@ -34,7 +44,7 @@ class Keyboard:
                              'as the trial node prints it')
         self._base = urlunsplit(('http', parts.netloc, '', '', ''))
         self._who = who
-        self._choices: Mapping[str, Mapping[str, str]] = {}
+        self._choices: Mapping[str, Mapping[str, Any]] = {}
         self._judged = ''  # trial of which doubt and answers are
         self._unsure = False
         self._answers: dict[str, bool] = {}
@@ -57,8 +67,8 @@ class Keyboard:
     def key(self, key: str) -> str:
         """Do what a key means, and return what became of it.
 
-        ``p`` and ``i`` are followed by the digit of a stage or of a reason. ``d``, ``y`` and
-        ``n`` press nothing yet: they go with the verdict.
+        ``f``, ``p``, ``i``, ``g`` and ``e`` ask for one key more: reason, stage, reason, guess,
+        yes. ``d``, ``y`` and ``n`` press nothing yet: they go with the verdict.
         """
         if self._choices:
             chosen, self._choices = self._choices.get(key), {}
@@ -71,17 +81,56 @@ class Keyboard:
             return self._press({'verb': 'stop' if state['phase'] == 'running' else 'start'})
         if key in ('d', 'y', 'n'):
             return self._remember(key)
+        if key in 'fpige' and key in KEYS:
+            return self._ask_more(key)
         if key == 'u':
             return self._press({'verb': 'undo', 'code': state['undo']})
+        if key in ('t', 'l'):
+            verb, now = ('rehearse', 'rehearsal') if key == 't' else ('leave', 'leaving')
+            return self._press({'verb': verb, 'value': not state.get(now)})
+        return self._press({'verb': PLAIN[key]}) if key in PLAIN else self.help()
+
+    def help(self) -> str:
+        """Return what all keys do, a line each."""
+        return help_of_keys()
+
+    def hint(self) -> str:
+        """Return what can be pressed now, in one line."""
+        state = self.state
+        keys = PHASES[state['phase']]
+        keys += 'a' if state.get('arranged') is False and state['phase'] == 'arrange' else ''
+        keys += 'e' if state.get('may_finish') and state['phase'] == 'arrange' else ''
+        keys += 'g' if self._guessing() else ''
+        shown = {key: KEYS[key] for key in keys if key != 'u' or state['undo']}
+        shown |= {' ': 'stop' if state['phase'] == 'running' else 'start'} if ' ' in keys else {}
+        return ', '.join(f'{_name(key)} {what}' for key, what in shown.items())
+
+    def _guessing(self) -> list[str]:
+        """Return the trials about which people are asked now."""
+        asked = self.state['phase'] == 'finished' or self.state.get('leaving')
+        return list(self.state['guesses_wanted']) if asked else []
+
+    def _ask_more(self, key: str) -> str:
+        state = self.state
+        if key == 'f':
+            return self._offer('failure', 'reason', state['failure_reasons'], {
+                '0': {'verb': 'failure', 'reason': ''}}, '0 no reason')
         if key == 'p':
             return self._offer('partial', 'stage', [one['id'] for one in state['rubric']])
         if key == 'i':
             return self._offer('invalid', 'reason', state['invalid_reasons'])
-        return self._press({'verb': KEYS[key]}) if key in KEYS else self.help()
-
-    def help(self) -> str:
-        """Return what the keys do."""
-        return ', '.join(f'{"space" if key == " " else key}: {what}' for key, what in KEYS.items())
+        if key == 'e':
+            self._choices = {'y': {'verb': 'finish'}}
+            rule = 'allows it' if state['may_stop'] else 'has no answer yet'
+            return f'end the study? The stopping rule {rule}. y: end it, any other key: go on'
+        trial = next(iter(self._guessing()), '')
+        if not trial:
+            return 'nobody asks for guesses now; l leaves for today, and asks'
+        self._choices = {place: {'verb': 'guess', 'code': trial, 'reason': guess}
+                         for place, guess in zip(CHOICES, GUESSES, strict=False)}
+        return f'trial {trial}: ' + ', '.join(
+            f'{place} {"cannot tell" if choice["reason"] == "unsure" else choice["reason"]}'
+            for place, choice in self._choices.items())
 
     def _remember(self, key: str) -> str:
         self._renew()
@@ -95,20 +144,22 @@ class Keyboard:
             return 'every stage is answered'
         self._answers[asked[0]['id']] = key == 'y'
         following = asked[1]['text'] if asked[1:] else 'now the verdict'
-        return f'{asked[0]["text"]} {KEYS[key]}; {following}'
+        return f'{asked[0]["text"]} {"yes" if key == "y" else "no"}; {following}'
 
     def _renew(self) -> None:
         """Forget doubt and answers of another trial."""
         if self._judged != self.state['code']:
             self._judged, self._unsure, self._answers = self.state['code'], False, {}
 
-    def _offer(self, verb: str, field: str, names: list[str]) -> str:
-        self._choices = {str(place): {'verb': verb, field: name}
-                         for place, name in enumerate(names[:9], start=1)}
-        return f'{verb}: ' + ', '.join(f'{place} {choice[field]}'
-                                       for place, choice in self._choices.items())
+    def _offer(self, verb: str, field: str, names: Sequence[str],
+               more: Mapping[str, Mapping[str, Any]] | None = None, told: str = '') -> str:
+        self._choices = {place: {'verb': verb, field: name}
+                         for place, name in zip(CHOICES, names, strict=False)}
+        shown = [f'{place} {choice[field]}' for place, choice in self._choices.items()]
+        self._choices |= more or {}
+        return f'{verb}: ' + ', '.join(shown + ([told] if told else []))
 
-    def _press(self, press: Mapping[str, str]) -> str:
+    def _press(self, press: Mapping[str, Any]) -> str:
         body: dict[str, Any] = {'code': str(self.state['code']), 'who': self._who, **press}
         if press['verb'] in VERDICTS:
             self._renew()
@@ -131,3 +182,12 @@ class Keyboard:
                              'give its address with the token, as it was printed') from error
         except (URLError, OSError) as error:
             raise TrialError(f'no console at {self._base}: {error}') from error
+
+
+def help_of_keys(indent: str = '') -> str:
+    """Return what every key does, a line each."""
+    return '\n'.join(f'{indent}{_name(key)}: {what}' for key, what in KEYS.items())
+
+
+def _name(key: str) -> str:
+    return 'space' if key == ' ' else key

@@ -13,7 +13,7 @@ from vla_drop_ros.trials.ratings import CONFIDENCES
 
 BODY_LIMIT = 4096  # [bytes]
 PRESSES = ('start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish', 'guess',
-           'rehearse', 'reset', 'leave', *INCIDENTS, 'forget')
+           'rehearse', 'reset', 'leave', 'arranged', *INCIDENTS, 'forget')
 FIELDS = ('verb', 'value', 'confidence', 'answers')  # beside the texts
 MOST_ANSWERS = 30
 # Field -> most characters.
@@ -52,7 +52,8 @@ def parse_press(body: bytes) -> Verb:
     value = data.get('value', False)
     if not isinstance(value, bool):
         raise BadPressError('value: must be true or false')
-    texts = {key: _text(key, data.get(key, ''), limit) for key, limit in TEXTS.items()}
+    texts: dict[str, Any] = {
+        key: text_of(key, data.get(key, ''), limit) for key, limit in TEXTS.items()}
     if not texts['code'] and name not in WITHOUT_CODE:
         raise BadPressError(f'{name}: the code of the trial is missing')
     return Verb(name, 'web', value=value, confidence=_confidence(data.get('confidence', '')),
@@ -70,10 +71,16 @@ def _answers(value: object) -> dict[str, bool]:
         raise BadPressError(f'answers: must be an object of at most {MOST_ANSWERS} stages')
     if not all(isinstance(said, bool) for said in value.values()):
         raise BadPressError('answers: every stage must be true or false')
-    return {_text('answers', stage, TEXTS['stage']): said for stage, said in value.items()}
+    return {text_of('answers', stage, TEXTS['stage']): said for stage, said in value.items()}
 
 
-def _text(key: str, value: object, limit: int) -> str:
+def text_of(key: str, value: object, limit: int) -> str:
+    """Return a text that fits into the log.
+
+    Raises:
+        BadPressError: it is none, longer than ``limit``, or holds control characters.
+
+    """
     if not isinstance(value, str):
         raise BadPressError(f'{key}: must be text')
     if len(value) > limit:

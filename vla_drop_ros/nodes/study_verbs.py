@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How people and detectors reach the trial node over ROS: services, topics and a gamepad."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 import json
 import re
@@ -12,19 +12,22 @@ from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
+from vla_drop_ros.console.press import BadPressError, MOST_ANSWERS, text_of, TEXTS
 from vla_drop_ros.errors import TrialError
 from vla_drop_ros.nodes.qos import LATCHED, STATUS
-from vla_drop_ros.trials.conductor import Reply, Verb
+from vla_drop_ros.trials.conductor import GUESSES, Reply, Verb
 from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.detections import details_of
 from vla_drop_ros.trials.incidents import INCIDENTS
 
 PLAIN = ('start', 'stop', 'success', 'failure', 'undo', 'finish', 'rehearse', 'reset', 'leave',
-         *INCIDENTS, 'forget')
+         'arranged', *INCIDENTS, 'forget')
 JUDGEMENTS = ('success', 'partial', 'failure')
-FIELDS = {'verb', 'code', 'stage', 'reason', 'note', 'who', 'source', 'confidence', 'answers'}
+LIMITS = {**TEXTS, 'verb': 40, 'source': 40, 'confidence': 40}  # characters of a field
+FIELDS = {*LIMITS, 'answers'}
 ROS_NAME = re.compile(r'(?!.*__)[a-z]+(_[a-z]+)?(/[A-Za-z_][A-Za-z0-9_]*)?')
 Press = Callable[[Verb], Reply]
-Detect = Callable[[str, str, bool], None]
+Detect = Callable[[str, str, bool, Mapping[str, Any]], None]
 
 
 def offer_services(node: Node, design: Design, press: Press) -> None:
@@ -43,6 +46,7 @@ def offer_services(node: Node, design: Design, press: Press) -> None:
               for reason in design.invalid_reasons}
     verbs |= {f'partial/{stage.id}': Verb('partial', 'service', stage=stage.id)
               for stage in design.rubric}
+    verbs |= {f'guess/{guess}': Verb('guess', 'service', reason=guess) for guess in GUESSES}
 
     def answer(verb: Verb, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         reply = press(verb)
@@ -79,21 +83,22 @@ def verb_of(text: str, source: str) -> Verb:
     except (ValueError, RecursionError) as error:
         raise TrialError(f'{text[:60]!r} is no verb: {error}') from error
     strange = sorted(set(data) - FIELDS) if isinstance(data, dict) else ['no object']
-    answers = data.pop('answers', {}) if isinstance(data, dict) else {}
-    if strange or not all(_is_text(value) for value in data.values()):
-        raise TrialError(f'{text[:60]!r}: {strange} unknown, or not text; valid fields: '
+    if strange:
+        raise TrialError(f'{text[:60]!r}: {strange[:5]} unknown in a verb; valid fields: '
                          f'{sorted(FIELDS)}')
-    if not isinstance(answers, dict) or not all(
-            _is_text(stage) and isinstance(said, bool) for stage, said in answers.items()):
-        raise TrialError(f'{text[:60]!r}: answers of a verb must be stages with true or false, '
-                         'like {"grasped": true}')
-    words = {**data, 'source': source}
+    answers = data.pop('answers', {})
+    try:
+        words: dict[str, Any] = {
+            key: text_of(key, value, LIMITS[key]) for key, value in data.items()}
+        if not isinstance(answers, dict) or len(answers) > MOST_ANSWERS or not all(
+                text_of('answers', stage, LIMITS['stage']) and isinstance(said, bool)
+                for stage, said in answers.items()):
+            raise BadPressError('answers: must be stages with true or false, like '
+                                '{"grasped": true}')
+    except BadPressError as error:
+        raise TrialError(f'{text[:60]!r} is no verb: {error}') from error
+    words['source'] = source
     return Verb(words.pop('verb', ''), **words, answers=answers)
-
-
-def _is_text(value: object) -> bool:
-    """Say whether it is text that a file can hold; half a surrogate is valid JSON."""
-    return isinstance(value, str) and value == value.encode(errors='ignore').decode()
 
 
 def hear_verbs(node: Node, press: Press, refuse: Callable[[str], None]) -> None:
@@ -113,7 +118,8 @@ def hear_verbs(node: Node, press: Press, refuse: Callable[[str], None]) -> None:
             return
         reply = press(verb)
         if not reply.done:
-            node.get_logger().warning(f'{verb.name[:20]}: {reply.text}')
+            node.get_logger().warning(f'{verb.name[:20]}: {reply.text}',
+                                      throttle_duration_sec=1.0)
 
     node.create_subscription(String, '~/verb', hear, STATUS)
 
@@ -125,7 +131,7 @@ def hear_detectors(node: Node, success_topic: str, detect: Detect,
     Args:
         node: of the trials.
         success_topic: std_msgs/Bool, latched, for instance of a simulator; '' for none.
-        detect: takes source, code ('' for the current trial) and success.
+        detect: takes source, code ('' for the current trial), success, and what else it says.
         refuse: told why a message is none.
 
     """
@@ -136,16 +142,18 @@ def hear_detectors(node: Node, success_topic: str, detect: Detect,
             if not (isinstance(source, str) and source and isinstance(success, bool)
                     and isinstance(code, str)):
                 raise ValueError('source and code are text, success is true or false')
-            source.encode()  # half a surrogate is JSON, and no text
+            details = details_of(data)
+            (source + details.get('model', '')).encode()  # half a surrogate is JSON, and no text
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             refuse(f'{message.data[:60]!r} is no detection: {error}')
             return
-        detect(source[:40], code, success)
+        detect(source[:40], code, success, details)
 
     node.create_subscription(String, '~/detection', hear, STATUS)
     if success_topic:
         node.create_subscription(
-            Bool, success_topic, lambda message: detect('simulator', '', message.data), LATCHED)
+            Bool, success_topic, lambda message: detect('simulator', '', message.data, {}),
+            LATCHED)
 
 
 class Gamepad:

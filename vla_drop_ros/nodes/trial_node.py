@@ -7,6 +7,7 @@ from hashlib import sha256
 import json
 from pathlib import Path
 import sys
+import time
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
@@ -18,6 +19,7 @@ from sensor_msgs.msg import Joy
 from std_msgs.msg import Header, String
 
 from vla_drop_ros import __version__
+from vla_drop_ros.console.hostility import Hostility
 from vla_drop_ros.console.qr_code import qr_code
 from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.errors import TrialError
@@ -97,13 +99,15 @@ class TrialNode(Node):
                              'scene_parameters, as ab_trial.launch.py does')
         rig = load_rig(wanted.rig_file) if wanted.rig_file else None
         schedule = open_schedule(folder, study)
+        simulated = self.get_parameter('use_sim_time').value
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         path = Path(wanted.log).expanduser() if wanted.log else folder / LOG_FILE
         rounds = wanted.first_round, wanted.end_round
         self._log, events = open_log(path, study, wanted.robot_name, rounds, __version__)
         try:
             begin_session(self._log, events, wanted.operator, wanted.robot_name,
-                          asdict(wanted), rig, get_rmw_implementation_identifier(),
+                          {**asdict(wanted), 'use_sim_time': simulated}, rig,
+                          get_rmw_implementation_identifier(),
                           sha256(Path(wanted.robot).expanduser().read_bytes()).hexdigest())
             others = OtherRobots(folder, study, schedule, path, (wanted.robot_name, *rounds),
                                  self.get_logger().warning)
@@ -136,15 +140,17 @@ class TrialNode(Node):
         self._state = self.create_publisher(String, '~/state', LATCHED)
         self._beats = self.create_publisher(Header, '~/heartbeat', COMMAND)
         self._desk = StudyDesk(session, folder, self._log.append)
+        self._hostility = Hostility(self._desk.report_hostile, time.monotonic)
         self._settings = MachineSettings(self, (POLICY, GATE))
-        self._bags = StudyBags(self, session, folder, self._on_false_bag)
+        self._bags = StudyBags(self, session, folder, lambda why: self._refuse(f'bag: {why}'))
         hear_machines(self, session)
         self._measured = hear_robot(self, session, self._contract, wanted.camera,
                                     self._desk.on_image)
         offer_services(self, self.design, self.press)
         hear_verbs(self, self.press, self._refuse)
-        hear_detectors(self, wanted.success_topic, lambda source, code, success: session.detect(
-            source, code, success, wanted.ends_on_success), self._refuse)
+        hear_detectors(self, wanted.success_topic, lambda source, code, success, details:
+                       session.detect(source, code, success, wanted.ends_on_success, details),
+                       self._refuse)
         pad = Gamepad(wanted.joy_buttons, self.press)
         self.create_subscription(Joy, wanted.joy_topic, pad.hear, STATUS)
 
@@ -230,12 +236,10 @@ class TrialNode(Node):
     def _keep_settings(self, node: str, parameters: Mapping[str, Any]) -> None:
         self._log.append('settings', {'node': node, 'parameters': dict(parameters)})
 
-    def _on_false_bag(self, why: str) -> None:
-        self._desk.report_hostile(f'bag: {why}', 'ROS graph')
-        self._refuse(f'a report of a bag is not believed: {why}')
-
     def _refuse(self, why: str) -> None:
-        self.get_logger().warning(why, throttle_duration_sec=1.0)
+        """Write down what is believed of nobody; a flood fills neither log nor disk."""
+        self._hostility.report(why, 'ROS graph')
+        self.get_logger().warning(f'refused: {why}', throttle_duration_sec=1.0)
 
 
 def main(args: list[str] | None = None) -> int:

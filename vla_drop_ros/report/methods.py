@@ -73,6 +73,8 @@ def paragraph(results: Results) -> str:
              "run; Bang's blinding index [bang2004] is reported." if protocol.guesses else '')
     rubric = (f' Partial success was judged on a rubric of {count(len(design.rubric), "stage")}.'
               if design.rubric else '')
+    rubric += f' A success was: {design.success_criterion.strip().rstrip(".")}.' \
+        if design.success_criterion else ''
     where = f'on {count(len(robots), "robot")} ({", ".join(robots)}) ' if robots else ''
     judges = f' by {count(len(people), "operator")}' if people else ''
     return (

@@ -32,7 +32,8 @@ def reproducibility_section(results: Results) -> Section:
               f'{log.uuid}: {count(len(log.events), "event")}, chain intact, last line '
               f'{log.events[-1].previous[:16]} ... of {log.source.name}')
              for log in record.logs.values()]
-    rows += [('locked with', f'vla_drop_ros {record.study.tool_version}'),
+    when = f', {record.study.locked}' if record.study.locked else ''
+    rows += [('locked with', f'vla_drop_ros {record.study.tool_version}{when}'),
              ('reported with', f'vla_drop_ros {__version__}'),
              ('seed of the design', str(design.seed))]
     blocks: list[Block] = [

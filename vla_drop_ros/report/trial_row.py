@@ -53,6 +53,8 @@ class TrialRow:
         answers: stage of the rubric -> whether it was reached, where that was asked.
         incidents: what happened beside the outcome.
         ratings: what others said who saw the recording only.
+        uuid: of the attempt, '' in old logs.
+        detectors: source -> score, threshold and model; empty while blinded.
 
     """
 
@@ -88,6 +90,8 @@ class TrialRow:
     answers: Mapping[str, bool] = field(default_factory=dict)
     incidents: tuple[Incident, ...] = ()
     ratings: tuple[Rating, ...] = ()
+    uuid: str = ''
+    detectors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def valid(self) -> bool:
@@ -168,7 +172,8 @@ def _row(record: StudyRecord, log: StudyLog, attempt: Attempt, session: int, wal
         NAN if crashed else attempt.duration, attempt.source, attempt.who,
         dict(attempt.detected), tuple(attempt.undone), tuple(attempt.relabelled), attempt.guess,
         dict(attempt.values) if slot else {}, attempt.confidence == 'sure',
-        dict(attempt.answers), tuple(attempt.incidents), tuple(attempt.ratings))
+        dict(attempt.answers), tuple(attempt.incidents), tuple(attempt.ratings), attempt.uuid,
+        dict(attempt.detectors) if slot else {})
 
 
 def _whereabouts(log: StudyLog) -> dict[str, tuple[int, str]]:

@@ -88,6 +88,10 @@ TRIAL = (
     Column('detected', '', 'what detectors or the simulator said: source=1 or source=0, with ;',
            lambda row: ';'.join(f'{source}={int(said)}'
                                 for source, said in sorted(row.detected.items()))),
+    Column('detectors', '', 'on what their word rests: source:score=0.9, with ;',
+           lambda row: ';'.join(f'{source}:{name}={value}'
+                                for source, said in sorted(row.detectors.items())
+                                for name, value in said.items())),
     Column('undone', '', 'verdicts that were taken back before, with ;',
            lambda row: ';'.join(row.undone)),
     Column('relabelled', '', 'verdicts that were corrected after the next start, with ;',
@@ -96,6 +100,8 @@ TRIAL = (
            lambda row: row.guess),
     Column('code', '', 'what people called the trial; unique within its log',
            lambda row: row.code),
+    Column('uuid', '', 'of the trial, unique everywhere; empty in logs of 0.5 and before',
+           lambda row: row.uuid),
     Column('session', '', 'number of the session in its log', lambda row: row.session),
     Column('robot', '', 'that ran it', lambda row: row.robot),
     Column('log', '', 'uuid of the log', lambda row: row.log),
@@ -133,6 +139,8 @@ MEASURED = (
     _number('prepare_policy', 's', 'asking for the policy to its first answer', 'prepare',
             'policy'),
     _number('prepare_reset', 's', 'asking for the scene until it was ready', 'prepare', 'reset'),
+    _number('prepare_arranged', 's', 'end of the trial before until people said it is arranged',
+            'prepare', 'arranged'),
     _number('prepare_arrange', 's', 'end of the trial before to the start', 'prepare',
             'arrange'),
     _number('verdict_after', 's', 'end to verdict', 'verdict_after'),

@@ -13,6 +13,7 @@ END_REASONS = ('stopped', 'timeout', 'safety_stop', 'robot_fault', 'policy_fault
                'detector', 'crash')
 SOURCES = 20  # detectors of a trial; more would be somebody who fills the disk
 REVISIONS = 5  # of one detector about one trial
+DETAILS = ('score', 'threshold', 'model')  # on what a detector's word rests
 
 
 @dataclass(slots=True)
@@ -40,10 +41,13 @@ class Attempt:
         incidents: what people said of the trial beside its verdict, in their order.
         ratings: what others said of the recording.
         detected: source -> what a detector or the simulator said of the same trial.
+        detectors: source -> score, threshold and model, of those that said them.
         revised: source -> what it said otherwise when the trial was over; changes nothing.
         values: what was measured.
         undone: verdicts that were taken back.
         relabelled: verdicts that were corrected after the next start, with a reason.
+        arranged: whether people said that its scene is arranged.
+        uuid: names this attempt among those of all studies; '' in logs of 0.5 and before.
         guess: which arm people thought it was; '' where nobody was asked.
 
     """
@@ -68,17 +72,20 @@ class Attempt:
     incidents: list[Incident] = field(default_factory=list)
     ratings: list[Rating] = field(default_factory=list)
     detected: dict[str, bool] = field(default_factory=dict)
+    detectors: dict[str, dict[str, Any]] = field(default_factory=dict)
     revised: dict[str, list[bool]] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     undone: list[str] = field(default_factory=list)
     relabelled: list[str] = field(default_factory=list)
+    arranged: bool = False
     guess: str = ''
+    uuid: str = ''
 
     @classmethod
     def issued(cls, data: Mapping[str, Any]) -> 'Attempt':
         """Build from the event that issued it."""
         return cls(str(data['code']), int(data['index']), int(data['attempt']),
-                   str(data['condition']), str(data['token']))
+                   str(data['condition']), str(data['token']), uuid=str(data.get('uuid', '')))
 
     @property
     def judged(self) -> bool:
@@ -125,7 +132,7 @@ class Attempt:
             self.who = str(data['who'])
             self.confidence, self.answers = confidence_of(data), answers_of(data)
         elif kind == 'detected':
-            self._hear(str(data['source']), bool(data['success']), bool(data.get('revision')))
+            self._hear(str(data['source']), bool(data['success']), data)
         elif kind == 'measured':
             self.values.update(data['values'])
         elif kind == 'guessed':
@@ -138,14 +145,19 @@ class Attempt:
         else:
             self._add(kind, data)
 
-    def _hear(self, source: str, success: bool, revision: bool) -> None:
-        if revision:
+    def _hear(self, source: str, success: bool, data: Mapping[str, Any]) -> None:
+        if data.get('revision'):
             self.revised.setdefault(source, []).append(success)
-        else:
-            self.detected[source] = success
+            return
+        self.detected[source] = success
+        details = {name: data[name] for name in DETAILS if name in data}
+        if details:
+            self.detectors[source] = details
 
     def _add(self, kind: str, data: Mapping[str, Any]) -> None:
-        if kind == 'incident':
+        if kind == 'arranged':
+            self.arranged = True
+        elif kind == 'incident':
             self.incidents.append(Incident.said(data, self.started, self.ended))
         elif kind == 'forgotten':
             self.incidents.pop()

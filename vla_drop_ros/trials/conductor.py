@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 import math
 from typing import Any
+from uuid import uuid4
 
 from vla_drop_ros.errors import unknown
 from vla_drop_ros.trials.attempts import Attempt, END_REASONS, VERDICTS
@@ -22,7 +23,7 @@ from vla_drop_ros.trials.ratings import CONFIDENCES
 from vla_drop_ros.trials.sealed_schedule import complete_rounds, SealedSchedule
 
 VERBS = ('start', 'stop', 'success', 'failure', 'partial', 'invalid', 'undo', 'finish', 'detect',
-         'guess', *INCIDENTS, 'forget')
+         'guess', 'arranged', *INCIDENTS, 'forget')
 REFUSALS_KEPT = 300  # of a session in the log; more are only counted
 GUESSES = ('baseline', 'pruned', 'unsure')
 Append = Callable[[str, Mapping[str, Any]], object]
@@ -47,6 +48,7 @@ class Verb:
         value: what a detector says.
         confidence: of a verdict, one of ``CONFIDENCES``; '' is sure.
         answers: of a verdict: stage of the rubric -> whether it was reached; any of them.
+        details: of a detector: score, threshold, model, as far as it says.
 
     """
 
@@ -60,6 +62,7 @@ class Verb:
     value: bool = False
     confidence: str = ''
     answers: Mapping[str, bool] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,12 +243,14 @@ class Conductor:
         by = {'code': code, 'source': verb.source, 'who': verb.who}
         if verb.name == 'detect':
             revises = self.course.find(code).is_revision(verb.source)
-            return 'detected', {'code': code, 'source': verb.source, 'success': verb.value,
+            return 'detected', {**verb.details, 'code': code, 'source': verb.source,
+                                'success': verb.value,
                                 **({'revision': True} if revises else {})}
         if verb.name in INCIDENTS:
             return 'incident', {**by, 'kind': verb.name, 'stamp': now, 'note': verb.note[:2000]}
         events: dict[str, tuple[str, dict[str, Any]]] = {
             'start': ('started', {**by, 'stamp': now}),
+            'arranged': ('arranged', {**by, 'stamp': now}),
             'guess': ('guessed', {'code': code, 'guess': verb.reason, 'who': verb.who}),
             'finish': ('finished', {'reason': 'as the rule allows' if self.course.may_stop else
                                     'people ended it, the rule has no answer yet',
@@ -276,12 +281,14 @@ class Conductor:
             return 'the stopping rule does not allow to end the study yet' if any(
                 one.counts for one in self.attempts) else (
                 'no trial has counted yet: close the node, and the study goes on another day')
-        if verb.name in INCIDENTS or verb.name == 'forget':
-            return self._wrong_incident(verb)
+        if verb.name in (*INCIDENTS, 'forget', 'arranged'):
+            return self._wrong_remark(verb)
         return self._wrong_words(verb)
 
-    def _wrong_incident(self, verb: Verb) -> str:
+    def _wrong_remark(self, verb: Verb) -> str:
         said, code = len(self.current.incidents), self.current.code
+        if verb.name == 'arranged':
+            return f'trial {code} is arranged already' if self.current.arranged else ''
         if verb.name == 'forget' and not said:
             return f'nothing was noted of trial {code} that could be forgotten'
         full = verb.name != 'forget' and said >= MOST
@@ -296,6 +303,8 @@ class Conductor:
     def _wrong_guess(self, verb: Verb) -> str:
         if verb.reason not in GUESSES:
             return unknown('guess', verb.reason[:40], GUESSES)
+        if not verb.code:
+            return 'guesses are asked for at the end: leave first, or finish the study'
         if not any(one.code == verb.code and one.judged for one in self.attempts):
             return f'trial {verb.code[:20]!r} has no verdict; guess about one that has'
         return ''
@@ -358,7 +367,7 @@ class Conductor:
         self._tell('issued', {
             'code': f'{self._prefix}{self._codes + len(self.attempts) + 1}', 'index': index,
             'attempt': attempt, 'condition': slot.condition,
-            'token': self._schedule.token(index, attempt)})
+            'token': self._schedule.token(index, attempt), 'uuid': uuid4().hex})
 
     def _undo(self, verb: Verb) -> Reply:
         meant = self.course.undoable
@@ -374,6 +383,7 @@ class Conductor:
 
 # Verdicts come while it is judged; what is not here too.
 _WHEN = {'start': (Phase.ARRANGE,), 'stop': (Phase.RUNNING,), 'finish': (Phase.ARRANGE,),
+         'arranged': (Phase.ARRANGE,),
          **dict.fromkeys((*INCIDENTS, 'forget'), (Phase.RUNNING, Phase.JUDGE))}
 _WORDS = {Phase.ARRANGE: 'be arranged and started', Phase.RUNNING: 'run until somebody stops it',
           Phase.JUDGE: 'be judged', Phase.FINISHED: 'rest: the study is finished'}

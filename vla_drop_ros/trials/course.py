@@ -9,7 +9,7 @@ from vla_drop_ros.errors import TrialError
 from vla_drop_ros.trials.attempts import Attempt
 
 ABOUT_ATTEMPTS = ('started', 'ended', 'judged', 'detected', 'measured', 'guessed', 'relabelled',
-                  'incident', 'forgotten', 'rated')
+                  'incident', 'forgotten', 'rated', 'arranged')
 
 
 class Phase(Enum):

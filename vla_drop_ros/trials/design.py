@@ -21,6 +21,7 @@ Rule = Literal['exact_paired', 'anytime', 'fixed']
 Spending = Literal['linear', 'quadratic']
 Calibration = Literal['iid', 'adversarial']
 Several = Literal['fixed_sequence', 'holm']
+STATED_OR_NOT = ('success_criterion', 'abort_rules')  # since 0.6; older digests lack them
 NAME = 'abcdefghijklmnopqrstuvwxyz0123456789_-'
 
 
@@ -110,6 +111,8 @@ class Design:
         several: how more than one pruned checkpoint is judged.
         seed: of the schedule.
         simulation: scenes of the simulated robot instead of people, variant and first seed.
+        success_criterion: what counts as a success, for who judges; '' is not stated.
+        abort_rules: when people stop a trial; empty is not stated.
 
     """
 
@@ -129,6 +132,8 @@ class Design:
     several: Several
     seed: int
     simulation: Mapping[str, Any]
+    success_criterion: str = ''
+    abort_rules: tuple[str, ...] = ()
 
     @property
     def rounds(self) -> int:
@@ -136,11 +141,14 @@ class Design:
         return self.stopping.horizon // len(self.conditions)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types; a condition without a picture has none, as in older studies."""
+        """Return plain JSON types; what was not stated is left out, as in older studies."""
         found = {**asdict(self), 'simulation': dict(self.simulation)}
         for condition in found['conditions']:
             if not condition['picture']:
                 del condition['picture']
+        for name in STATED_OR_NOT:
+            if not found[name]:
+                del found[name]
         return found
 
     @property
@@ -192,7 +200,9 @@ def parse_design(data: object, source: str = 'design') -> Design:
         several=reader.choice('several', get_args(Several)) if len(arms) > 2 else
         reader.choice('several', get_args(Several), 'fixed_sequence'),
         seed=int(reader.number('seed', 0, 2**63, edges=True)),
-        simulation=reader.simulation())
+        simulation=reader.simulation(),
+        success_criterion=reader.text('success_criterion') if 'success_criterion' in data else '',
+        abort_rules=reader.sentences('abort_rules') if 'abort_rules' in data else ())
     reader.problems += [f'{key}: unknown key' for key in data if key not in reader.read]
     if not reader.problems:
         reader.problems += _contradictions(design)
@@ -264,6 +274,10 @@ class _Reader:
                     and len(set(value)) == len(value))
 
         return tuple(self._take(key, fits, 'a list of distinct names like missed_grasp', []))
+
+    def sentences(self, key: str) -> tuple[str, ...]:
+        return tuple(self._take(key, lambda value: isinstance(value, list) and bool(value)
+                                and all(map(_is_text, value)), 'a list of texts', []))
 
     def items(self, key: str, kind: Callable[..., Any], needed_keys: Sequence[str],
               other_keys: Sequence[str], needed: bool = True) -> Iterable[Any]:

@@ -4,7 +4,7 @@
 What is not known is left out. All is of the machine that runs the trial node.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 import os
@@ -14,6 +14,7 @@ import subprocess
 import sys
 from typing import Any
 
+from vla_drop_ros.trials.host_clock import describe_clock
 from vla_drop_ros.trials.host_sensors import ROOT
 from vla_drop_ros.trials.nvidia_smi import gpu_names, NVIDIA_SMI
 
@@ -28,13 +29,14 @@ CONTAINERS = {'docker': 'docker', 'kubepods': 'kubernetes', 'lxc': 'lxc'}  # in 
 
 def describe_host(root: Path = ROOT, source: Path = SOURCE,
                   environment: Mapping[str, str] = os.environ, smi: str = NVIDIA_SMI,
-                  nvpmodel: str = 'nvpmodel') -> dict[str, Any]:
+                  nvpmodel: str = 'nvpmodel',
+                  clock: Callable[[Path], Mapping[str, Any]] = describe_clock) -> dict[str, Any]:
     """Return what the log says of this machine, as plain JSON types.
 
     ``name``, ``machine``, ``system``, ``python``, ``processors``, ``packages`` {name: version};
     where they are known ``cpu``, ``gpu``, ``driver``, ``power_mode``, ``os``, ``ros_distro``,
-    ``rmw``, ``container``, ``git`` {sha, dirty}, and some variables of the environment. It asks
-    tools, each for some seconds at most.
+    ``rmw``, ``container``, ``git`` {sha, dirty}, ``clock`` (``describe_clock``), and some
+    variables of the environment. It asks tools, each for some seconds at most.
 
     Args:
         root: folder that holds proc, sys and etc.
@@ -42,6 +44,7 @@ def describe_host(root: Path = ROOT, source: Path = SOURCE,
         environment: variables.
         smi: nvidia-smi.
         nvpmodel: tool that knows the power mode of a Jetson.
+        clock: returns what is known of the wall clock, given ``root``.
 
     """
     gpus, driver = gpu_names(smi)
@@ -50,7 +53,8 @@ def describe_host(root: Path = ROOT, source: Path = SOURCE,
         'power_mode': _power_mode(root, nvpmodel), 'os': _system(root),
         'ros_distro': environment.get('ROS_DISTRO', ''),
         'rmw': environment.get('RMW_IMPLEMENTATION', ''),
-        'container': _container(root, environment), 'git': _revision(source)}
+        'container': _container(root, environment), 'git': _revision(source),
+        'clock': dict(clock(root))}
     return {'name': platform.node(), 'machine': platform.machine(),
             'system': f'{platform.system()} {platform.release()}',
             'python': sys.version.split()[0], 'processors': os.cpu_count(),

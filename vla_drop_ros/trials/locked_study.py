@@ -7,7 +7,8 @@ changes any of it afterwards is found out at the next load.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from hashlib import sha256
 import json
 import os
@@ -34,6 +35,8 @@ class LockedStudy:
         commitment: sha256 of the secret.
         boundaries: of the stopping rule, by hypothesis; empty for other rules.
         tool_version: version of this package that locked it.
+        locked: when, UTC; '' in studies of 0.5 and before.
+        checkpoints: arm -> what its manifest said then, ``summary``; empty where nobody said.
 
     """
 
@@ -41,17 +44,22 @@ class LockedStudy:
     commitment: str
     boundaries: Mapping[Any, Boundary]
     tool_version: str
+    locked: str = ''
+    checkpoints: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        return {'format': FORMAT, 'design': self.design.to_dict(), 'digest': self.design.digest,
+        told = {'locked': self.locked, 'checkpoints': dict(self.checkpoints)}
+        told = {key: value for key, value in told.items() if value}
+        return {'format': FORMAT, **told, **({'told': _digest(told)} if told else {}),
+                'design': self.design.to_dict(), 'digest': self.design.digest,
                 'commitment': self.commitment, 'tool_version': self.tool_version,
                 'boundaries': {name: one.to_dict() for name, one in self.boundaries.items()}}
 
 
 def lock(design: Design, folder: Path, identify: Callable[[str], str], tool_version: str,
-         progress: Progress | None = None, pictures: Mapping[str, bytes] | None = None
-         ) -> LockedStudy:
+         progress: Progress | None = None, pictures: Mapping[str, bytes] | None = None,
+         summarise: Callable[[str], Mapping[str, Any]] | None = None) -> LockedStudy:
     """Lock a design into a folder.
 
     Args:
@@ -61,6 +69,7 @@ def lock(design: Design, folder: Path, identify: Callable[[str], str], tool_vers
         tool_version: version of this package.
         progress: of the stopping rule's thresholds, which take seconds to minutes.
         pictures: of the scenes as JPEG, by condition; None: there are none.
+        summarise: returns what the manifest of a checkpoint says; None: nobody knows.
 
     Raises:
         TrialError: the folder holds a study, or cannot be written.
@@ -85,7 +94,10 @@ def lock(design: Design, folder: Path, identify: Callable[[str], str], tool_vers
     except OSError as error:
         raise TrialError(f'cannot create {folder}: {error.strerror}') from error
     schedule = SealedSchedule(whole, new_secret(folder / SECRET_FILE))
-    study = LockedStudy(whole, schedule.commitment, found, tool_version)
+    told = {} if summarise is None else {
+        arm.name: dict(summarise(arm.checkpoint)) for arm in design.arms}
+    study = LockedStudy(whole, schedule.commitment, found, tool_version,
+                        datetime.now(timezone.utc).isoformat(timespec='seconds'), told)
     partial = path.with_suffix('.partial')
     try:
         with partial.open('w', encoding='utf-8') as file:
@@ -119,12 +131,17 @@ def load_study(folder: Path) -> LockedStudy:
         design = parse_design(_without_empty(data['design']), str(path))
         found: dict[Any, Boundary] = {
             name: Boundary.from_dict(one) for name, one in data['boundaries'].items()}
-        study = LockedStudy(design, str(data['commitment']), found, str(data['tool_version']))
-        digest = data['digest']
+        study = LockedStudy(design, str(data['commitment']), found, str(data['tool_version']),
+                            str(data.get('locked', '')), dict(data.get('checkpoints', {})))
+        told = {key: data[key] for key in ('locked', 'checkpoints') if key in data}
+        digest, unchanged = data['digest'], data.get('told', '') == (_digest(told) if told else '')
     except (KeyError, TypeError, AttributeError) as error:
         raise TrialError(f'{path} is damaged: {error!r}') from error
     if digest != design.digest:
         raise TrialError(f'{path}: the design was changed after it was locked')
+    if not unchanged:
+        raise TrialError(f'{path}: what it says of its checkpoints, or when it was locked, was '
+                         'changed afterwards')
     changed = changed_references(folder, design)
     if changed:
         raise TrialError(f'{path}: the reference picture of {", ".join(changed)} was changed or '
@@ -146,6 +163,11 @@ def open_schedule(folder: Path, study: LockedStudy) -> SealedSchedule:
     if schedule.commitment != study.commitment:
         raise TrialError(f'{folder / SECRET_FILE} is not the secret of this study')
     return schedule
+
+
+def _digest(told: Mapping[str, Any]) -> str:
+    """Return sha256 of what a study says beside its design, in a canonical form."""
+    return sha256(json.dumps(told, sort_keys=True, separators=(',', ':')).encode()).hexdigest()
 
 
 def _without_empty(design: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class Preparation:
             waited for; as exact as the ticks are frequent.
         steady: a clock that never stops, at the last tick, [s].
         rehearsing: whether it does not matter that no command moves the robot.
+        resets: whether the robot arranges the scene itself.
 
     """
 
@@ -88,7 +89,7 @@ class Preparation:
         self.scene: Mapping[str, Any] = {}
         self.took: dict[str, float] = {}
         self._design, self._wanted, self._tell = design, wanted, tell
-        self._resets, self._scenes, self._waits = resets, scenes, waits
+        self.resets, self._scenes, self._waits = resets, scenes, waits
         self._pending: dict[str, tuple[Command, float]] = {}
         self._not_before: dict[str, float] = {}
         self._asked: dict[str, float] = {}
@@ -130,7 +131,7 @@ class Preparation:
     @property
     def scene_ready(self) -> bool:
         """Say whether the robot has arranged the scene of the current trial; people say so."""
-        return not self._resets or self._ready.get('scene') == self._wanted().key
+        return not self.resets or self._ready.get('scene') == self._wanted().key
 
     def policy(self, checkpoint: str) -> None:
         """Take what the policy node says answers now."""

@@ -43,6 +43,8 @@ def _span(low: float, high: float, unit: str) -> Kind:
 TEXT = Kind('text; put a number in quotes', lambda value: isinstance(value, str))
 SETTING = Kind('text or a number', lambda value: isinstance(value, str) or (
     isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)))
+DIGEST = Kind('64 hex digits in quotes', lambda value: (
+    isinstance(value, str) and bool(SHA256.fullmatch(value))))
 FIELDS: Mapping[str, Kind] = {
     'robot_model': TEXT, 'robot_serial': TEXT, 'controller_version': TEXT, 'gripper': TEXT,
     'fingertip_wear': TEXT,
@@ -54,16 +56,16 @@ FIELDS: Mapping[str, Kind] = {
     'notes': TEXT}
 CAMERA_FIELDS: Mapping[str, Kind] = {
     'name': TEXT, 'serial': TEXT,
-    'intrinsics_sha256': Kind('64 hex digits in quotes', lambda value: (
-        isinstance(value, str) and bool(SHA256.fullmatch(value)))),
-    'intrinsics_file': TEXT, 'exposure': SETTING, 'white_balance': SETTING}
+    'intrinsics_sha256': DIGEST,
+    'intrinsics_file': TEXT, 'extrinsics_sha256': DIGEST, 'extrinsics_file': TEXT,
+    'exposure': SETTING, 'white_balance': SETTING}
 
 
 def load_rig(path: str | Path) -> dict[str, Any]:
     """Read and validate a rig; return what is stated in it, as plain JSON types.
 
-    Of a camera's ``intrinsics_file``, relative to the rig's file, the hash is kept too, as
-    ``intrinsics_sha256``.
+    Of a camera's ``intrinsics_file`` and ``extrinsics_file``, relative to the rig's file, the hash
+    is kept too, as ``intrinsics_sha256`` and ``extrinsics_sha256``.
 
     Raises:
         TrialError: the file cannot be read, or a field is unknown or not of its kind; all
@@ -122,14 +124,21 @@ def _camera(data: object, where: str, folder: Path, problems: list[str]) -> dict
     found = _stated(data, CAMERA_FIELDS, f'{where}.', problems)
     if 'name' not in found:
         problems.append(f'{where}.name: missing, expected that of the robot contract')
-    if 'intrinsics_file' not in found:
-        return found
-    try:
-        digest = sha256((folder / found['intrinsics_file']).read_bytes()).hexdigest()
-    except (OSError, ValueError) as error:
-        problems.append(f'{where}.intrinsics_file: {found["intrinsics_file"]!r}: {error}')
-        return found
-    if found.setdefault('intrinsics_sha256', digest) != digest:
-        problems.append(f'{where}.intrinsics_sha256: is not that of {found["intrinsics_file"]}, '
-                        f'which is {digest}; leave one of the two out')
+    for name in ('intrinsics', 'extrinsics'):
+        if f'{name}_file' in found:
+            _hash_file(found, name, where, folder, problems)
     return found
+
+
+def _hash_file(found: dict[str, Any], name: str, where: str, folder: Path,
+               problems: list[str]) -> None:
+    """Add the hash of a calibration to a camera; one that was stated must be the same."""
+    file = found[f'{name}_file']
+    try:
+        digest = sha256((folder / file).read_bytes()).hexdigest()
+    except (OSError, ValueError) as error:
+        problems.append(f'{where}.{name}_file: {file!r}: {error}')
+        return
+    if found.setdefault(f'{name}_sha256', digest) != digest:
+        problems.append(f'{where}.{name}_sha256: is not that of {file}, which is {digest}; leave '
+                        'one of the two out')

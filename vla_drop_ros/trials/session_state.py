@@ -14,8 +14,6 @@ from vla_drop_ros.trials.rest import seconds_worked, WORK
 from vla_drop_ros.trials.study_session import StudySession
 from vla_drop_ros.trials.vocabulary import notes_by_use, reasons_by_use
 
-GUESSED = 5  # trials about which people are asked at the end which arm ran
-
 
 def state_of(session: StudySession, design: Design, now: float) -> dict[str, Any]:
     """Return the state as plain JSON types.
@@ -64,9 +62,7 @@ def state_of(session: StudySession, design: Design, now: float) -> dict[str, Any
         'problem': session.problem or session.unrecorded,
         'rehearsal': session.rehearsing, 'detected': dict(current.detected),
         'leaving': session.leaving,
-        'guesses_wanted': guesses_wanted(
-            session.attempts[session.ran_before:] or session.attempts)
-        if (course.phase is Phase.FINISHED or session.leaving) and not session.rehearsing else [],
+        'guesses_wanted': session.guesses_wanted, 'arranged': session.arranged,
         'finished': course.finished, 'stamp': round(now, 3)}
 
 
@@ -127,10 +123,3 @@ def suggestion(attempt: Attempt, design: Design) -> dict[str, str] | None:
         reason = 'robot_fault'
     return {'verb': 'invalid', 'reason': reason if reason in design.invalid_reasons else '',
             'why': why}
-
-
-def guesses_wanted(attempts: Sequence[Attempt]) -> list[str]:
-    """Return the trials about which nobody has guessed yet, spread over a session."""
-    valid = [one for one in attempts if one.counts]
-    step = max(1, len(valid) // GUESSED)
-    return [one.code for one in valid[step - 1::step][:GUESSED] if not one.guess]

@@ -10,31 +10,23 @@ instruction, before anything else: the robot holds even if the log cannot be wri
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 import math
-from typing import Any, Protocol
+from typing import Any
 
 from vla_drop_ros.errors import TrialError
-from vla_drop_ros.trials.attempts import Attempt
+from vla_drop_ros.trials.attempts import Attempt, VERDICTS
 from vla_drop_ros.trials.backlog import Backlog
 from vla_drop_ros.trials.commands import Command, SendInstruction
 from vla_drop_ros.trials.conductor import Conductor, Reply, Verb
 from vla_drop_ros.trials.course import Phase
 from vla_drop_ros.trials.design import Design
+from vla_drop_ros.trials.detections import Detection, Detections
+from vla_drop_ros.trials.guesses import guesses_wanted
+from vla_drop_ros.trials.intermission import Intermission
 from vla_drop_ros.trials.preparation import Preparation, Waits, Wanted
-from vla_drop_ros.trials.trial_measures import TrialMeasures
+from vla_drop_ros.trials.trial_measures import Load, TrialMeasures
 from vla_drop_ros.trials.trial_watch import TrialWatch
 
-SIMULATOR = 'simulator'  # the detector that says all the time how things are
 OPERATION = ('rehearse', 'reset', 'leave')  # verbs that are about no trial
-
-
-class Load(Protocol):
-    """What watches the load of the machine; neither method waits for anything."""
-
-    def begin(self) -> None:
-        """Begin with a trial."""
-
-    def end(self) -> Mapping[str, Any]:
-        """End it, and return what is known of it; again the same until the next begins."""
 
 
 class StudySession:
@@ -83,10 +75,11 @@ class StudySession:
         self._log = Backlog(self._waits.again, self._tell)
         self._absent: Sequence[str] = ('the rest of the graph',)  # until the first look
         self._ended: tuple[str, float] | None = None
-        self._over: float | None = None  # when this session saw the end of the last trial, steady
+        self._intermission = Intermission()
         # What a session before this one has run is not measured again.
         self._measured = {f'False {one.code} {one.started}' for one in conductor.attempts}
-        self._said: dict[str, bool] = {}
+        self._detections = Detections(lambda: self._conductor, lambda: self._watch.now,
+                                      self._log.keep)
 
     @property
     def conductor(self) -> Conductor:
@@ -125,8 +118,20 @@ class StudySession:
 
     @property
     def scene_ready(self) -> bool:
-        """Say whether the robot has arranged the scene of the current trial; people say so."""
+        """Say whether the scene is arranged, as far as the robot does it."""
         return self._machines.scene_ready
+
+    @property
+    def arranged(self) -> bool | None:
+        """Say whether people have said that the scene is arranged; None: the robot does it."""
+        return None if self._machines.resets else self._conductor.current.arranged
+
+    @property
+    def guesses_wanted(self) -> list[str]:
+        """Return the trials about which people are asked now which arm it was."""
+        ends = self._conductor.phase is Phase.FINISHED or self.leaving
+        return guesses_wanted(self.attempts[self.ran_before:] or self.attempts) \
+            if ends and not self.rehearsing else []
 
     def policy(self, checkpoint: str) -> None:
         """Take what the policy node says answers now."""
@@ -170,11 +175,11 @@ class StudySession:
         """Do what somebody wants, or say why not."""
         if verb.name in OPERATION:
             return self._operate(verb)
-        if verb.name == 'start' and self._conductor.phase is Phase.ARRANGE:
-            # What was said since the last tick counts.
-            self.waiting = self._machines.missing(self._absent)
-            if self.waiting:
-                return Reply(False, f'not yet: {self.waiting}')
+        refusal = self._not_yet(verb)
+        if refusal:
+            return Reply(False, refusal)
+        if verb.name == 'guess' and not verb.code:  # only a page says of which trial
+            verb = replace(verb, code=next(iter(self.guesses_wanted), ''))
         if verb.name == 'stop':
             self._out.append(SendInstruction(''))  # first: the robot, then the log
             verb = replace(verb, code='')  # a robot that was stopped runs no trial
@@ -184,14 +189,12 @@ class StudySession:
         if before is Phase.JUDGE:
             self._write_measures()
         reply = self._take(verb)
-        if reply.done and verb.name == 'start':
-            self._begin()
-        if reply.done and verb.name in ('undo', 'success', 'failure', 'partial', 'invalid'):
-            self._machines.forget()
-            self._note_verdict(verb, before, code)
+        if reply.done:
+            self._follow(verb, before, code)
         return reply
 
-    def detect(self, source: str, code: str, success: bool, ends: bool) -> None:
+    def detect(self, source: str, code: str, success: bool, ends: bool,
+               details: Mapping[str, Any] | None = None) -> None:
         """Take what a detector or the simulator says of a trial.
 
         Args:
@@ -199,17 +202,11 @@ class StudySession:
             code: trial that is meant; '' for the current one.
             success: what it says.
             ends: whether a success ends the trial.
+            details: score, threshold and model, as far as it says them.
 
         """
-        phase, current = self._conductor.phase, self._conductor.current.code
-        if code and code != current:
-            self._note_detection(source, code, success)  # of a trial that is over
-            return
-        self._said[source] = success
-        late = phase is Phase.JUDGE and source != SIMULATOR  # its scene may be reset by now
-        if late or (success and phase in (Phase.RUNNING, Phase.JUDGE)):
-            self._note_detection(source, current, success)
-        if success and ends and self._ended is None:
+        said = Detection(source, success, details or {})
+        if self._detections.hear(said, code) and ends and self._ended is None:
             self._end('detector')
 
     def tick(self, now: float, steady: float, absent: Sequence[str] = ()) -> list[Command]:
@@ -282,16 +279,15 @@ class StudySession:
 
     def _begin(self) -> None:
         text = str(self.scene.get('instruction') or self._conductor.condition.instruction)
-        arranged = {} if self._over is None else {'arrange': self._watch.steady - self._over}
         self.measures = TrialMeasures(
             instruction=text, started=self._conductor.current.started,
-            prepare={**self._machines.took, **arranged})
-        self._ended = self._over = None
+            prepare=self._machines.took | self._intermission.took(self._watch.steady))
+        self._ended, self._intermission = None, Intermission()
         self.leaving = False
         self._watch.begin()
         if self._load is not None:
             self._load.begin()
-        self._said = {SIMULATOR: False} if self._said.get(SIMULATOR) is False else {}
+        self._detections.begin()
         self._out.append(SendInstruction(text))
 
     def _look(self) -> None:
@@ -311,6 +307,25 @@ class StudySession:
                 return False
             self._ended = reason, self._ended[1]
         return True
+
+    def _not_yet(self, verb: Verb) -> str:
+        if verb.name == 'arranged' and self._machines.resets:
+            return 'the robot arranges the scene itself'
+        if verb.name != 'start' or self._conductor.phase is not Phase.ARRANGE:
+            return ''
+        self.waiting = self._machines.missing(self._absent)  # said since the last tick counts
+        return f'not yet: {self.waiting}' if self.waiting else ''
+
+    def _follow(self, verb: Verb, before: Phase, code: str) -> None:
+        """Do what follows from a verb that was done."""
+        if verb.name == 'start':
+            self._begin()
+        elif verb.name == 'arranged':
+            self._intermission.arranged = self._watch.steady
+        elif verb.name in ('undo', *VERDICTS):
+            self._intermission.arranged = None
+            self._machines.forget()
+            self._note_verdict(verb, before, code)
 
     def _stop_again(self) -> Reply:
         """Stop a trial whose end is not written yet: it keeps its reason and its time."""
@@ -352,32 +367,19 @@ class StudySession:
         if key in self._measured:
             return
         self._measured.add(key)
-        if self._over is None:
-            self._over = self._watch.steady
+        if self._intermission.over is None:
+            self._intermission.over = self._watch.steady
             self.measures.host = self._load.end() if self._load is not None else {}
-        for source, said in self._said.items():  # what comes later, revises
-            self._note_detection(source, code, said)
+        self._detections.note_all(code)
         found = self.measures.to_dict()
         self._log.keep(lambda: conductor.measure(code, found))
 
     def _note_verdict(self, verb: Verb, before: Phase, code: str) -> None:
-        """Log how long after the end the verdict came; who judges in a later session is not told.
-
-        One that is given again after an undo replaces it.
-        """
-        if before is Phase.JUDGE and verb.name != 'undo' and self._over is not None:
-            conductor, seconds = self._conductor, round(self._watch.steady - self._over, 3)
-            self._log.keep(lambda: conductor.measure(code, {'verdict_after': seconds}))
-
-    def _note_detection(self, source: str, code: str, said: bool) -> None:
-        conductor, now = self._conductor, self._watch.now
-
-        def write() -> None:
-            if any(one.code == code and one.started == one.started and one.is_news(source, said)
-                   for one in conductor.attempts):
-                conductor.take(Verb('detect', source, code=code, value=said), now)
-
-        self._log.keep(write)
+        """Log how long after its end, if this session saw it, a trial was judged, also again."""
+        seconds = self._intermission.since(self._watch.steady)
+        if before is Phase.JUDGE and verb.name != 'undo' and seconds is not None:
+            conductor, values = self._conductor, {'verdict_after': round(seconds, 3)}
+            self._log.keep(lambda: conductor.measure(code, values))
 
     def _operate(self, verb: Verb) -> Reply:
         if self._conductor.phase not in (Phase.ARRANGE, Phase.FINISHED):

@@ -4,11 +4,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from vla_drop_ros.trials.motion import MotionTrack
+
+
+class Load(Protocol):
+    """What watches the load of the machine; neither method waits for anything."""
+
+    def begin(self) -> None:
+        """Begin with a trial."""
+
+    def end(self) -> Mapping[str, Any]:
+        """End it, and return what is known of it; again the same until the next begins."""
 
 
 @dataclass(slots=True)
