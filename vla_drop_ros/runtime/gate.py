@@ -376,8 +376,9 @@ class CommandGate:
         if lost:
             pose = pose or (self._last.pose if self._last else None)
         elif measured is not None and stamp is not None:
-            if pose is None and (self._last is None
-                                 or not self._elsewhere.is_far(self._last.pose, measured)):
+            coasts = self._contract.command.adapter == 'twist'  # a stop is no place to go back to
+            if (pose is None or coasts) and (
+                    self._last is None or not self._elsewhere.is_far(self._last.pose, measured)):
                 pose, self._orientation = measured, None
             pose = pose or (self._last.pose if self._last else measured)
             if self._elsewhere.confirms(pose, measured, stamp):
