@@ -5,6 +5,7 @@ PYTHON ?=
 SEEDS ?= 40
 WORKERS ?= 1
 TIMES ?= 20
+ROBOT ?= pose
 MINUTES ?= 30
 BIN := $(VENV)/bin
 export VENV PYTHON
@@ -42,8 +43,8 @@ bench: setup  ## simulator and expert (SEEDS=500: whole), pruning, sizes, the ru
 	$(BIN)/python bench/trial_statistics.py
 	$(BIN)/python bench/null_studies.py
 
-faults: setup  ## break a running cell in every way it must survive (TIMES=20 each: an hour)
-	$(BIN)/python bench/faults.py --times $(TIMES) --document
+faults: setup  ## break a running cell in every way (TIMES=20: an hour; ROBOT=pose, twist or joints)
+	$(BIN)/python bench/faults.py --robot $(ROBOT) --times $(TIMES) --document
 
 soak: setup  ## run a cell for MINUTES=30 with faults and swaps; what grows, what hangs
 	$(BIN)/python bench/soak.py --minutes $(MINUTES) --document

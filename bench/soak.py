@@ -51,7 +51,7 @@ TURN = 4.0             # [s] that an instruction is watched
 WIDTH = 150
 COLUMNS = ('process', 'memory [MiB] begin', 'warm', 'end', 'growth [MiB/h] (95 %)',
            'files begin', 'end', 'segments begin', 'end', 'verdict')
-KILLS = ('killed', 'clock jumps')  # a process, or the time axis of a whole run
+KILLS = ('killed', 'told to end', 'clock jumps')  # a process, or the time axis of a whole run
 
 
 @dataclass

@@ -93,6 +93,13 @@ def kill(name: str) -> Action:
     return act
 
 
+def end(name: str) -> Action:
+    """Ask a node to end, as Ctrl-C does."""
+    def act(cell: Cell, rng: np.random.Generator) -> float:
+        return cell.signal(name, signal.SIGINT)
+    return act
+
+
 def halt(name: str) -> Action:
     """Take the processor away from a node."""
     def act(cell: Cell, rng: np.random.Generator) -> float:

@@ -21,16 +21,15 @@ import yaml
 from bench.child import Child
 from bench.drill import faulty_policy
 from bench.drill.person import Person, person, wait_until
-from vla_drop_ros.bringup import find_contract, Graph, Node, pick_place
+from bench.drill.robots import drill_contract, joint_spec, ROBOTS, step_limit
+from vla_drop_ros.bringup import Graph, Node, pick_place
 from vla_drop_ros.errors import VlaDropError
 from vla_drop_ros.policies.registry import read_manifest
 from vla_drop_ros.supervisor import Running
 
-PREFIX = 'drill'
 FIRST = 'put the red cube in the left bin'
 CLOCK = '/drill/clock'
 START = 120.0          # [s] that the graph may take to move for the first time
-MOVES = 0.04           # [m/s] of command and arm that count as real motion
 PUT = 0.2              # [s] after which the listener knows that the arm was put elsewhere
 AT_REST = 1e-3         # [m] from its command within which an arm that stands has arrived
 MOTION = 20.0          # [s] that a scene may take until the arm moves
@@ -47,22 +46,7 @@ class ClockedGraph(Graph):
         return [*words, '-r', f'/clock:={CLOCK}'] if node.parameters.get('use_sim_time') else words
 
 
-def drill_contract(robot: str) -> tuple[dict[str, Any], dict[str, tuple[str, str, str]]]:
-    """Return the contract of a robot behind the relay, and the streams to relay.
-
-    The shipped numbers hold; the topics get a prefix and the interlock is switched on.
-    """
-    contract = yaml.safe_load(find_contract(robot).read_text(encoding='utf-8'))
-    streams: dict[str, tuple[str, str, str]] = {}
-    kinds = {**dict.fromkeys(contract['cameras'], 'image'), 'pose': 'pose', 'joints': 'joints'}
-    for name, stream in [*contract['cameras'].items(), *contract['state'].items()]:
-        if name in kinds:
-            streams[name] = (kinds[name], stream['topic'], PREFIX)
-            stream['topic'] = f'{PREFIX}/{stream["topic"]}'
-    return {**contract, 'interlock': 'enable', 'dry_run': False}, streams
-
-
-def holds_still(now: Mapping[str, Any], step: float) -> bool:
+def holds_still(now: Mapping[str, Any], step: float, moves: float) -> bool:
     """Say whether commands and arm stand still, at the same place.
 
     The hold is a pose that was measured, or, where the arm was moved by less than a step [m], the
@@ -70,11 +54,12 @@ def holds_still(now: Mapping[str, Any], step: float) -> bool:
 
     Args:
         now: what the listener tells.
-        step: largest jump of the contract, [m].
+        step: largest jump of the contract, [m] or [rad].
+        moves: speed that counts as real motion, [m/s] or [rad/s].
 
     """
     together = now['lead'] < AT_REST or (now['holds_measured'] and now['lead'] < step)
-    return bool(together and now['speed'] < MOVES / 4 and now['commanded_speed'] == 0.0)
+    return bool(together and now['speed'] < moves / 4 and now['commanded_speed'] == 0.0)
 
 
 class Cell:
@@ -83,6 +68,7 @@ class Cell:
     Attributes:
         contract: the YAML of the robot, as the gate reads it.
         checkpoint: what the policy runs.
+        robot: how the arm is commanded.
         spec: the action language of the checkpoint.
         person: who instructs and switches.
         folder: for files of the drill.
@@ -93,23 +79,26 @@ class Cell:
 
     person: Person
 
-    def __init__(self, folder: Path, checkpoint: str = 'reference', policy: str = '') -> None:
+    def __init__(self, folder: Path, checkpoint: str = 'reference', policy: str = '',
+                 robot: str = 'pose') -> None:
         """Prepare; nothing is started yet.
 
         Args:
             folder: for the contract and the logs.
             checkpoint: what the policy runs.
-            policy: module of the policy node, '' for the shipped one.
+            policy: module of the policy node, '' for that of the robot.
+            robot: one of ``ROBOTS``.
 
         """
         self.folder = folder
+        self.robot = ROBOTS[robot]
         self.checkpoint = checkpoint
         self.answers = ''
         self.said: dict[str, float] = {}
-        self.contract, self.streams = drill_contract('simulated_arm')
+        self.contract, self.streams = drill_contract(robot)
         self._file = folder / 'robot.yaml'
         self._file.write_text(yaml.safe_dump(self.contract), encoding='utf-8')
-        self.truth = self.streams['pose'][1]
+        self.truth = self.streams[self.robot.measured][1]
         self.wish = folder / 'fault'
         self.wish.write_text('', encoding='utf-8')
         graph = pick_place(robot=str(self._file), checkpoint=checkpoint)
@@ -117,11 +106,14 @@ class Cell:
             str(graph.nodes[-1].parameters['checkpoint'])).action_spec
         if spec is None:
             raise VlaDropError(f'checkpoint {checkpoint!r} has no action spec; it is no policy')
-        self.spec = spec
+        self.spec = joint_spec(spec) if self.robot.measured == 'joints' else spec
         environment = {**graph.environment, faulty_policy.FILE: str(self.wish)}
         self._graph = ClockedGraph(graph.nodes, graph.namespace, environment)
         self._nodes = {node.name: node for node in graph.nodes}
-        if policy:
+        arm = self._nodes['simulated_robot']
+        self._nodes[arm.name] = replace(arm, parameters={
+            **arm.parameters, 'controller': self.robot.adapter})
+        if policy := policy or self.robot.policy:
             self._nodes['policy_node'] = replace(self._nodes['policy_node'], module=policy)
         self._running: dict[str, Running] = {}
         self._log = (folder / 'output').open('a', encoding='utf-8')
@@ -244,8 +236,8 @@ class Cell:
     def moves(self) -> bool:
         """Say whether command and arm really move now."""
         now = self.status()
-        return bool(now['state'] == 'executing' and now['commanded_speed'] > MOVES
-                    and now['speed'] > MOVES)
+        return bool(now['state'] == 'executing' and now['speed'] > self.robot.moves
+                    and now['commanded_speed'] > self.robot.moves)
 
     def new_scene(self, seed: int) -> None:
         """Set up a scene while the gate holds, then ask for what belongs to it."""
@@ -265,7 +257,7 @@ class Cell:
 
     def is_settled(self) -> bool:
         """Say whether the gate holds the arm where it stands."""
-        return holds_still(self.status(), self.contract['limits']['step'])
+        return holds_still(self.status(), step_limit(self.contract), self.robot.moves)
 
     def wait_for_motion(self, limit: float = MOTION) -> None:
         """Return while the arm moves.

@@ -2,7 +2,7 @@
 """What can go wrong, what has to follow, within which time, and why so."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 from bench.drill import actions
 from bench.drill.actions import CAMERA_PERIOD
 from bench.drill.cell import Cell
+from bench.drill.robots import ROBOTS
 from vla_drop_ros.runtime.stream_health import FROZEN_TRAVEL
 
 ALLOWANCE = 0.1
@@ -85,6 +86,7 @@ class Fault:
         release: lets go of a latch.
         recovery: wall time that the return to motion may take, [s].
         latest: time after the first motion at which it comes, [s].
+        orderly: whether the gate is told before it ends, so that it has the last word.
 
     """
 
@@ -99,6 +101,13 @@ class Fault:
     release: Undo = lambda cell: None
     recovery: float = 5.0
     latest: float = 1.2
+    orderly: bool = False
+
+    @property
+    def ends_safely(self) -> bool:
+        """Say whether the safety action must be the last command while the fault lasts."""
+        return (self.orderly or self.expected == Expected.LATCHES
+                or (self.expected == Expected.STOPS and self.measure == 'stop_node'))
 
 
 STOPS, LATCHES, LIMITS = Expected.STOPS, Expected.LATCHES, Expected.LIMITS
@@ -181,6 +190,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault('gate killed, restarted', 'processes', STOPS, actions.kill('command_gate'),
           actions.restart_gate, (lambda t: t.tick, 'a command that was on its way'),
           measure='last_wall', recovery=30.0),
+    Fault('gate told to end, restarted', 'processes', STOPS, actions.end('command_gate'),
+          actions.restart_gate, (lambda t: 2 * t.tick, 'a tick of the gate, and its end'),
+          measure='stop_wall', recovery=30.0, orderly=True),
     Fault('gate halted, goes on', 'processes', STOPS, actions.halt('command_gate'),
           actions.go_on('command_gate'), (lambda t: t.tick, 'a command that was on its way'),
           measure='last_wall'),
@@ -211,3 +223,15 @@ FAULTS: tuple[Fault, ...] = (
     _inference('huge', LIMITS, WATCHED),
     _inference('huge_one_way', LIMITS, WATCHED),
 )
+
+OF_POSES = ('pose ', 'camera freezes, fresh stamps')
+"""Faults of what a robot in joints does not need, or that show by the way of the hand."""
+MEASURED_JOINTS: Bound = (lambda t: t.joints + t.tick, 'max_age of the joints, a tick of the gate')
+
+
+def faults_of(robot: str) -> tuple[Fault, ...]:
+    """Return the faults of a robot, one of ``ROBOTS``; a gate of joints measures joints."""
+    if ROBOTS[robot].measured == 'pose':
+        return FAULTS
+    return tuple(replace(fault, bound=MEASURED_JOINTS) if fault.name.startswith('joint states')
+                 else fault for fault in FAULTS if not fault.name.startswith(OF_POSES))

@@ -14,24 +14,29 @@ of stamps from anywhere in the first; it answers with ``done``.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 import time
 from typing import Any
 
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped
 import numpy as np
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
+from trajectory_msgs.msg import JointTrajectory
 import yaml
 
 from bench.child import Bench
-from bench.drill.watch import apart, CommandWatch, Numbers, reaction, Sample
+from bench.drill.joint_watch import JointNumbers, JointWatch
+from bench.drill.reaction import apart, reaction
+from bench.drill.twist_watch import TwistWatch
+from bench.drill.watch import CommandWatch, Numbers, Sample
 
 DEEP = 200
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=DEEP,
@@ -62,7 +67,15 @@ class Listener:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """Begin to listen."""
         contract = yaml.safe_load(Path(settings['contract']).read_text(encoding='utf-8'))
-        self.watch = CommandWatch(Numbers.read(contract))
+        self._joints = tuple(contract['limits'].get('joints', ()))
+        command = contract['command']
+        self.watch = watch_of(contract, self.node_time)
+        arm, hear = {'pose': (PoseStamped, self._on_command),
+                     'twist': (TwistStamped, self._on_twist),
+                     'joint_trajectory': (JointTrajectory, self._on_trajectory)}[
+                         command['adapter']]
+        measured, place = (JointState, contract['state']['joints']['topic']) if (
+            self._joints) else (PoseStamped, contract['state']['pose']['topic'])
         self.states: list[tuple[float, str]] = []
         self._clock_walls: list[float] = []
         self._clock_values: list[float] = []
@@ -72,12 +85,11 @@ class Listener:
                           start_parameter_services=False)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        command = contract['command']
         for kind, topic, callback, qos in (
-                (PoseStamped, command['topic'], self._on_command, RELIABLE),
+                (arm, command['topic'], hear, RELIABLE),
                 (Float64MultiArray, command['gripper']['topic'], self._on_width, RELIABLE),
-                (PoseStamped, contract['state']['pose']['topic'], self._on_pose, RELIABLE),
-                (PoseStamped, settings['truth'], self._on_truth, BEST_EFFORT),
+                (measured, place, self._on_pose, RELIABLE),
+                (measured, settings['truth'], self._on_truth, BEST_EFFORT),
                 (Clock, settings['clock'], self._on_clock, RELIABLE),
                 (String, 'command_gate/state', self._on_state, LATCHED)):
             self._node.create_subscription(kind, topic, callback, qos)
@@ -127,8 +139,7 @@ class Listener:
         watch, wall = self.watch, time.monotonic()
         recent = [one for one in watch.commands[-20:] if wall - one.wall < RECENT]
         truth = [one for one in list(watch.truth)[-40:] if wall - one.wall < RECENT]
-        lead = np.inf if not recent or not truth else float(
-            np.linalg.norm(recent[-1].position - truth[-1].position))
+        lead = watch.lead() if recent and truth else np.inf
         return {'done': True, 'wall': wall, 'node': self.node_time(wall),
                 'state': self.states[-1][1] if self.states else '',
                 'commands': len(watch.commands),
@@ -143,17 +154,38 @@ class Listener:
                            message.header.frame_id, (place.x, place.y, place.z),
                            (turn.x, turn.y, turn.z, turn.w), heard=time.monotonic())
 
+    def _on_twist(self, message: TwistStamped, info: Mapping[str, int]) -> None:
+        move, turn = message.twist.linear, message.twist.angular
+        assert isinstance(self.watch, TwistWatch)
+        self.watch.twist(sent(info), seconds(message.header.stamp), message.header.frame_id,
+                         (move.x, move.y, move.z), (turn.x, turn.y, turn.z),
+                         heard=time.monotonic())
+
+    def _on_trajectory(self, message: JointTrajectory, info: Mapping[str, int]) -> None:
+        assert isinstance(self.watch, JointWatch)
+        self.watch.trajectory(
+            sent(info), seconds(message.header.stamp), list(message.joint_names),
+            [(seconds(one.time_from_start), list(one.positions)) for one in message.points],
+            heard=time.monotonic())
+
     def _on_width(self, message: Float64MultiArray, info: Mapping[str, int]) -> None:
         self.watch.width(sent(info), list(message.data))
 
-    def _on_pose(self, message: PoseStamped, info: Mapping[str, int]) -> None:
-        self._keep(self.watch.poses, _sample(message, sent(info)))
+    def _on_pose(self, message: PoseStamped | JointState, info: Mapping[str, int]) -> None:
+        self._keep(self.watch.poses, message, sent(info))
 
-    def _on_truth(self, message: PoseStamped, info: Mapping[str, int]) -> None:
-        self._keep(self.watch.truth, _sample(message, sent(info)))
+    def _on_truth(self, message: PoseStamped | JointState, info: Mapping[str, int]) -> None:
+        self._keep(self.watch.truth, message, sent(info))
 
-    @staticmethod
-    def _keep(samples: deque[Sample], sample: Sample) -> None:
+    def _keep(self, samples: deque[Sample], message: Any, wall: float) -> None:
+        if not self._joints:
+            sample = _sample(message, wall)
+        elif set(self._joints) <= set(message.name):
+            values = dict(zip(message.name, message.position, strict=False))
+            sample = Sample(wall, seconds(message.header.stamp), np.array(
+                [values[name] for name in self._joints]))
+        else:
+            return
         if np.isfinite(sample.position).all():  # else nothing that a command may repeat
             samples.append(sample)
 
@@ -165,6 +197,15 @@ class Listener:
 
     def _on_state(self, message: String, info: Mapping[str, int]) -> None:
         self.states.append((sent(info), message.data))
+
+
+def watch_of(contract: Mapping[str, Any],
+             node_time: Callable[[float], float]) -> CommandWatch:
+    """Return what judges the commands of a contract's adapter."""
+    adapter = contract['command']['adapter']
+    if adapter == 'joint_trajectory':
+        return JointWatch(JointNumbers.read(contract), node_time=node_time)
+    return (TwistWatch if adapter == 'twist' else CommandWatch)(Numbers.read(contract))
 
 
 def _sample(message: PoseStamped, wall: float) -> Sample:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The outcome of a drill: for the screen, for a file, and between two marks of a document."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
 import json
 import os
@@ -13,7 +13,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.drill.faults import ALLOWANCE, Expected, Fault, FAULTS
+from bench.drill.faults import ALLOWANCE, Expected, Fault, FAULTS, faults_of
+from bench.drill.robots import ROBOTS
 from bench.drill.trial import Trial
 from vla_drop_ros.errors import VlaDropError
 
@@ -58,12 +59,19 @@ def failures(trials: Sequence[Trial]) -> list[str]:
     return lines
 
 
-def show(trials: Sequence[Trial], console: Console) -> None:
-    """Print table and failures."""
+def columns(robot: str) -> tuple[str, ...]:
+    """Return the head of the table of a robot, one of ``ROBOTS``."""
+    unit = ROBOTS[robot].unit
+    return tuple(name.replace('[mm]', f'[m{unit}]').replace('[m/s]', f'[{unit}/s]')
+                 for name in COLUMNS)
+
+
+def show(trials: Sequence[Trial], console: Console, robot: str = 'pose') -> None:
+    """Print table and failures of a robot, one of ``ROBOTS``."""
     table = Table(title='What follows a fault', caption=f'bounds hold {ALLOWANCE:.1f} s for '
                   'message hops and scheduling')
-    for name in COLUMNS:
-        table.add_column(name, justify='right' if name in NUMERIC else 'left',
+    for name, head in zip(COLUMNS, columns(robot), strict=True):
+        table.add_column(head, justify='right' if name in NUMERIC else 'left',
                          overflow='fold')
     for row in rows(trials):
         table.add_row(*row, style='' if row[-1] == 'pass' else 'bold red')
@@ -78,9 +86,11 @@ def machine(speed: float) -> dict[str, Any]:
             'python': platform.python_version(), 'node_seconds_a_wall_second': round(speed, 3)}
 
 
-def document(trials: Sequence[Trial], facts: Mapping[str, Any]) -> str:
-    """Return the table as Markdown."""
-    lines = [_line(COLUMNS), _line(['---:' if name in NUMERIC else '---' for name in COLUMNS])]
+def document(trials: Sequence[Trial], facts: Mapping[str, Any],
+             robot: str = 'pose') -> str:
+    """Return the table of a robot, one of ``ROBOTS``, as Markdown."""
+    lines = [_line(columns(robot)),
+             _line(['---:' if name in NUMERIC else '---' for name in COLUMNS])]
     lines += [_line(row) for row in rows(trials)]
     failed = [f'- {text}' for text in failures(trials)]
     return '\n'.join([
@@ -89,14 +99,14 @@ def document(trials: Sequence[Trial], facts: Mapping[str, Any]) -> str:
         f'{facts["node_seconds_a_wall_second"]:.2f} node seconds a wall second.', '', *lines,
         *(['', 'Not as it has to be:', '', *failed] if failed else []), '', 'Why the bounds are '
         f'what they are (each plus {ALLOWANCE:.1f} s for message hops and scheduling):', '',
-        *_reasons()])
+        *_reasons(robot, {trial.fault for trial in trials})])
 
 
-def _reasons() -> list[str]:
-    """Return one line per reason, with the faults that it holds for."""
+def _reasons(robot: str, drilled: Set[str]) -> list[str]:
+    """Return one line per reason, with those of the drilled faults that it holds for."""
     reasons: dict[str, list[str]] = {}
-    for fault in FAULTS:
-        if fault.expected != Expected.LIMITS:
+    for fault in faults_of(robot):
+        if fault.name in drilled and fault.expected != Expected.LIMITS:
             reasons.setdefault(fault.bound[1], []).append(fault.name)
     return [f'- {reason}: {"; ".join(names)}.' for reason, names in reasons.items()]
 

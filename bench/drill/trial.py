@@ -13,6 +13,7 @@ from bench.drill.cell import Cell
 from bench.drill.faults import ALLOWANCE, Expected, Fault, Times
 from bench.drill.motion import NUMBER_ERROR
 from bench.drill.person import wait_until
+from bench.drill.robots import speed_limit, step_limit
 from bench.drill.watch import SETTLING
 from vla_drop_ros.errors import VlaDropError
 
@@ -164,17 +165,19 @@ def _measure(cell: Cell, fault: Fault, trial: Trial, wall: float, tick: float) -
     trial.commanded = found['until_held' if fault.measure == 'held_wall' else 'commanded']
     trial.physical = found['physical']
     trial.fastest, trial.before = found['fastest'], found['before']
-    limits = cell.contract['limits']
-    if trial.fastest > CATCHING_UP * limits['linear_velocity']:
-        trial.problems.append(f'the arm reached {trial.fastest:.2f} m/s, bound '
-                              f'{CATCHING_UP * limits["linear_velocity"]:.2f} m/s')
+    speed, unit = speed_limit(cell.contract), cell.robot.unit
+    if trial.fastest > CATCHING_UP * speed:
+        trial.problems.append(f'the arm reached {trial.fastest:.2f} {unit}/s, bound '
+                              f'{CATCHING_UP * speed:.2f} {unit}/s')
     if fault.expected == Expected.LIMITS:
         return
     if trial.stop > trial.bound + NUMBER_ERROR:
         trial.problems.append(f'stopped after {trial.stop:.3f} s, bound {trial.bound:.3f} s')
-    reach = limits['linear_velocity'] * trial.bound + limits['step']
+    if fault.ends_safely and not found['ends_safely']:
+        trial.problems.append('the last command is not the safety action')
+    reach = speed * trial.bound + step_limit(cell.contract)
     if trial.commanded > reach:
-        trial.problems.append(f'commanded {trial.commanded:.3f} m away, bound {reach:.3f} m')
+        trial.problems.append(f'commanded {trial.commanded:.3f} {unit} away, bound {reach:.3f}')
     if fault.measure == 'stop_node' and not any(
             state.startswith(('holding', 'estopped')) for state in trial.states):
         trial.problems.append(f'the gate did not say that it holds ({trial.states})')

@@ -17,7 +17,6 @@ from vla_drop_ros.types import FloatArray
 
 REPEATED = 2e-6          # [m], [rad] within which a command repeats a measured pose: a hold
 SETTLING = 0.25          # [s] after which everything that belongs to a command has been heard
-SPEED_WINDOW = 0.1       # [s] over which the speed of the arm is taken
 MEMORY = 5.0             # [s] of measured poses that a hold may repeat
 HEARD = 0.5              # [s] within which the arm was heard where a new beginning finds it
 LONGEST_GAP = 1.0        # [s] between two commands that still is a slow tick, not a clock jump
@@ -149,12 +148,7 @@ class CommandWatch:
 
         """
         here, turn = np.array(position, dtype=float), np.array(quaternion, dtype=float)
-        if self.silence:
-            self._note(wall, 'silence', f'a command {self.silence}')
-        if frame != self.numbers.frame:
-            self._note(wall, 'frame', f'frame {frame!r}, not {self.numbers.frame!r}')
-        if stamp <= 0.0:
-            self._note(wall, 'stamp', f'stamp {stamp:.3f}')
+        self._look_at_header(wall, stamp, frame)
         if not np.isfinite(here).all() or not np.isfinite(turn).all():
             self._note(wall, 'finite', f'position {here}, orientation {turn}')
             return
@@ -162,9 +156,7 @@ class CommandWatch:
             self._note(wall, 'zeros', 'the pose of zeros')
         if abs(float(np.linalg.norm(turn)) - 1.0) > 1e-3:
             self._note(wall, 'unit', f'orientation {turn} is no unit quaternion')
-        sample = Sample(wall, stamp, here, turn)
-        self.commands.append(sample)
-        self._pending.append((wall if heard is None else heard, sample, self._carried))
+        self._keep(Sample(wall, stamp, here, turn), heard)
 
     def width(self, wall: float, values: Sequence[float]) -> None:
         """Take a gripper command."""
@@ -173,6 +165,24 @@ class CommandWatch:
             self._note(wall, 'silence', f'a gripper command {self.silence}')
         if len(values) != 1 or not low - NUMBER_ERROR <= values[0] <= high + NUMBER_ERROR:
             self._note(wall, 'gripper', f'width {list(values)}, allowed {low} to {high} m')
+
+    def time(self, sample: Sample) -> float:
+        """Return the graph's time of a command, [s]."""
+        return sample.stamp
+
+    def moved(self, sample: Sample, last: Sample | None) -> bool:
+        """Say whether a command asks for motion after the last one."""
+        return last is None or float(np.linalg.norm(sample.position - last.position)) > REPEATED
+
+    def is_safe(self, sample: Sample, last: Sample | None) -> bool:
+        """Say whether a command is the safety action: it holds, or moves nothing."""
+        return self.repeats_measured(sample) or not self.moved(sample, last)
+
+    def lead(self) -> float:
+        """Return how far the newest command is from where the arm is, [m]."""
+        if not self.commands or not self.truth:
+            return np.inf
+        return float(np.linalg.norm(self.commands[-1].position - self.truth[-1].position))
 
     def settle(self, wall: float) -> None:
         """Judge the motion of the commands that were heard ``SETTLING`` before ``wall`` [s]."""
@@ -209,6 +219,18 @@ class CommandWatch:
                                  self._repeats_orientation(sample))):
             if found:
                 self._note(sample.wall, found[0], f'{found[1]}; {self._nearest(sample)}')
+
+    def _look_at_header(self, wall: float, stamp: float, frame: str) -> None:
+        if self.silence:
+            self._note(wall, 'silence', f'a command {self.silence}')
+        if frame != self.numbers.frame:
+            self._note(wall, 'frame', f'frame {frame!r}, not {self.numbers.frame!r}')
+        if stamp <= 0.0:
+            self._note(wall, 'stamp', f'stamp {stamp:.3f}')
+
+    def _keep(self, sample: Sample, heard: float | None) -> None:
+        self.commands.append(sample)
+        self._pending.append((sample.wall if heard is None else heard, sample, self._carried))
 
     def _judge_first(self, sample: Sample) -> None:
         """Hold the first command of a beginning against the arm as it was heard just now."""
@@ -268,105 +290,3 @@ class CommandWatch:
 
     def _note(self, wall: float, rule: str, text: str) -> None:
         self.violations.append(Violation(wall, rule, text))
-
-
-@dataclass(frozen=True, slots=True)
-class Reaction:
-    """What commands and arm did after a fault.
-
-    Attributes:
-        commands: how many came.
-        stop_wall: from the fault to the last command that differs from the one before, wall [s].
-        stop_node: the same by the stamps of the commands, [s].
-        held_wall: from the fault to the first command that stands still or repeats a measured
-            pose, wall [s]; infinite without one.
-        last_wall: from the fault to the last command of all, [s]; 0 without one.
-        commanded: largest distance of a command from the last one before the fault, [m].
-        until_held: the same up to the command of ``held_wall``, [m].
-        physical: largest distance of the arm from where it was at the fault, [m].
-        fastest: largest speed of the arm over ``SPEED_WINDOW``, [m/s].
-        before: speed of the commanded target in the moment before the fault, [m/s].
-
-    """
-
-    commands: int
-    stop_wall: float
-    stop_node: float
-    held_wall: float
-    last_wall: float
-    commanded: float
-    until_held: float
-    physical: float
-    fastest: float
-    before: float
-
-
-def reaction(watch: CommandWatch, wall: float, node: float, until: float) -> Reaction:
-    """Return what happened between a fault at ``wall`` (node time ``node``) and ``until``, [s]."""
-    before = [one for one in watch.commands if one.wall <= wall]
-    after = [one for one in watch.commands if wall < one.wall <= until]
-    stop_wall = stop_node = commanded = until_held = 0.0
-    held_wall = np.inf
-    last = before[-1] if before else None
-    start = last
-    for one in after:
-        if last is None or float(np.linalg.norm(one.position - last.position)) > REPEATED:
-            stop_wall, stop_node = one.wall - wall, one.stamp - node
-        if held_wall == np.inf and (stop_wall != one.wall - wall or watch.repeats_measured(one)):
-            held_wall = one.wall - wall
-        if start is not None:
-            commanded = max(commanded, float(np.linalg.norm(one.position - start.position)))
-        if held_wall == np.inf or held_wall == one.wall - wall:
-            until_held = commanded
-        last = one
-    speed = 0.0
-    if len(before) > 4 and before[-1].stamp > before[-5].stamp:
-        speed = float(np.linalg.norm(before[-1].position - before[-5].position)) / (
-            before[-1].stamp - before[-5].stamp)
-    truth = [one for one in watch.truth if wall - 1.0 < one.wall <= until]
-    return Reaction(
-        len(after), stop_wall, stop_node, held_wall, after[-1].wall - wall if after else 0.0,
-        commanded, until_held, _spread(truth, wall), _fastest(truth, wall), speed)
-
-
-def apart(truth: Sequence[Sample], first: tuple[float, float],
-          second: tuple[float, float]) -> float:
-    """Return how far the arm was, all through a span of stamps, from anywhere in an earlier one.
-
-    Args:
-        truth: where it was.
-        first: begin and end of the earlier span, [s].
-        second: of the later one, [s].
-
-    Returns:
-        The smallest distance, [m]; 0 where it was not heard in both.
-
-    """
-    before, after = (np.array([one.position for one in truth if begin <= one.stamp <= end])
-                     for begin, end in (first, second))
-    if not len(before) or not len(after):
-        return 0.0
-    return float(np.linalg.norm(after[:, None] - before[None], axis=2).min())
-
-
-def _spread(truth: Sequence[Sample], wall: float) -> float:
-    """Return how far the arm came from where it was at ``wall``, [m]."""
-    start = next((one for one in reversed(truth) if one.wall <= wall), None)
-    if start is None:
-        return 0.0
-    return max((float(np.linalg.norm(one.position - start.position)) for one in truth
-                if one.wall > wall), default=0.0)
-
-
-def _fastest(truth: Sequence[Sample], wall: float) -> float:
-    """Return the largest speed of the arm after ``wall``, by the stamps, [m/s]."""
-    after = [one for one in truth if one.wall > wall]
-    fastest, first = 0.0, 0
-    for last, one in enumerate(after):
-        while one.stamp - after[first].stamp > SPEED_WINDOW + NUMBER_ERROR:
-            first += 1
-        took = one.stamp - after[first].stamp
-        if last > first and took > SPEED_WINDOW / 2:
-            fastest = max(fastest, float(
-                np.linalg.norm(one.position - after[first].position)) / took)
-    return fastest

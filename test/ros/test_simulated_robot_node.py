@@ -142,7 +142,7 @@ def test_bad_commands_move_nothing_and_are_counted(
     """A pose in another frame or with NaN is refused and shows in the diagnostics."""
     start = bench.position()
     bench.command(position, width, frame)
-    bench.until(lambda: bench.robot._inlet.rejected.total())
+    bench.until(lambda: bench.robot._controller.rejected.total())
     bench.run(0.5)
     np.testing.assert_allclose(bench.position(), start, atol=5e-3)
 

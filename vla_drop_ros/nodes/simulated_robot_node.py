@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Bool, Float64MultiArray, String
+from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from vla_drop_ros.errors import VlaDropError
@@ -28,16 +28,13 @@ from vla_drop_ros.nodes.messages import (
 )
 from vla_drop_ros.nodes.parameters import declare, parameter
 from vla_drop_ros.nodes.process import run_node
-from vla_drop_ros.nodes.qos import COMMAND, IMAGE, LATCHED, STATE, STATUS
-from vla_drop_ros.runtime.robot_inputs import pose_values
+from vla_drop_ros.nodes.qos import IMAGE, LATCHED, STATE, STATUS
+from vla_drop_ros.nodes.simulated_controllers import BASE_FRAME, create_controller
 from vla_drop_ros.simulation.arm import SERVO_PERIOD
-from vla_drop_ros.simulation.command_inlet import CommandInlet
 from vla_drop_ros.simulation.environment import PickPlaceEnvironment, POLICY_CAMERAS
 from vla_drop_ros.simulation.opengl import choose_backend
 from vla_drop_ros.simulation.pacing import Cadence, Pacer
-from vla_drop_ros.simulation.scene import MAX_WIDTH
 
-BASE_FRAME = 'base_link'
 VIEWER_CAMERA = 'studio'
 VIEWER_SIZE = (240, 320)
 SUCCESS_RATE = 10.0     # [Hz] at which success is judged
@@ -64,6 +61,9 @@ class SimulationParameters:
         maximum=1.0 / SERVO_PERIOD)
     render_size: int = parameter(
         80, 'Height and width of the images of the policy', unit='px', minimum=16, maximum=1024)
+    controller: str = parameter(
+        'pose', 'What the arm obeys: pose (target_pose), twist (twist_command) or '
+        'joint_trajectory (joint_trajectory)')
     seed: int = parameter(0, 'Seed of the next scene', minimum=0, read_only=False)
     task: str = parameter('', "Task of the next scene; '' draws one from the seed",
                           read_only=False)
@@ -78,7 +78,7 @@ class SimulatedRobotNode(Node):
         """Create the interfaces; the scene is set up by ``start``."""
         super().__init__('simulated_robot', context=context, parameter_overrides=overrides)
         self.parameters = declare(self, SimulationParameters)
-        self._inlet = CommandInlet(BASE_FRAME)
+        self._controller = create_controller(self, self.parameters.controller)
         viewers = (VIEWER_CAMERA,) if self.parameters.viewer_rate > 0.0 else ()
         self._cameras = {
             name: self.create_publisher(Image, f'{name}_camera/image_raw', IMAGE)
@@ -89,8 +89,6 @@ class SimulatedRobotNode(Node):
         self._scene = self.create_publisher(String, '~/scene', LATCHED)
         self._clock_publisher = self.create_publisher(ClockMessage, '/clock', IMAGE)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', STATUS)
-        self.create_subscription(PoseStamped, 'target_pose', self._on_target, COMMAND)
-        self.create_subscription(Float64MultiArray, 'gripper_command', self._on_width, COMMAND)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self._published_scene: tuple[bool, str | None] | None = None
         self._environment = PickPlaceEnvironment(self.parameters.render_size)
@@ -122,10 +120,8 @@ class SimulatedRobotNode(Node):
 
     def _step(self) -> None:
         """Advance by one servo period, publish what is due, and rest until the next is."""
-        environment, inlet = self._environment, self._inlet
-        environment.set_target(
-            environment.layout.start if inlet.position is None else inlet.position,
-            MAX_WIDTH if inlet.width is None else inlet.width)
+        environment = self._environment
+        self._controller.drive(environment, SERVO_PERIOD)
         environment.advance(SERVO_PERIOD)
         if self.parameters.publish_clock:
             self._clock_publisher.publish(ClockMessage(clock=time_message(environment.time)))
@@ -197,7 +193,7 @@ class SimulatedRobotNode(Node):
             self.get_parameter(name).value for name in ('seed', 'task', 'variant'))
         self._environment.reset(seed, task or None, variant)
         self._drawn = {'seed': seed, 'variant': variant}
-        self._inlet.forget()
+        self._controller.forget()
         self._published_scene = None
         self._publish_scene()
         self.get_logger().info(f'scene {seed} ({variant}): {self._environment.instruction}')
@@ -210,18 +206,9 @@ class SimulatedRobotNode(Node):
             response.success, response.message = False, str(error)
         return response
 
-    def _on_target(self, message: PoseStamped) -> None:
-        self._warn(self._inlet.offer_pose(message.header.frame_id, *pose_values(message)))
-
-    def _on_width(self, message: Float64MultiArray) -> None:
-        self._warn(self._inlet.offer_width(message.data))
-
-    def _warn(self, reason: str | None) -> None:
-        if reason is not None:
-            self.get_logger().warning(f'command rejected: {reason}', throttle_duration_sec=1.0)
-
     def _publish_diagnostics(self) -> None:
         factor, speed = self._pacer.factor, self._speed
+        rejected = self._controller.rejected
         slow = 0.0 < factor < SLOW * speed
         self._diagnostics.publish(diagnostics_message(
             self._stamp(), self.get_fully_qualified_name().lstrip('/'),
@@ -229,7 +216,7 @@ class SimulatedRobotNode(Node):
             f'{factor:.2f} x real time' + (f' instead of {speed:.2f}' if slow else ''),
             {'real-time factor': f'{factor:.3f}', 'speed': speed,
              'simulated time [s]': f'{self._environment.time:.2f}',
-             'commands rejected': self._inlet.rejected.total(), **self._inlet.rejected}))
+             'commands rejected': rejected.total(), **rejected}))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -376,8 +376,8 @@ class CommandGate:
         if lost:
             pose = pose or (self._last.pose if self._last else None)
         elif measured is not None and stamp is not None:
-            if pose is None and (self._last is None
-                                 or not self._elsewhere.is_far(self._last.pose, measured)):
+            near = self._last is None or not self._elsewhere.is_far(self._last.pose, measured)
+            if near and (pose is None or self._contract.command.adapter == 'twist'):  # it coasts
                 pose, self._orientation = measured, None
             pose = pose or (self._last.pose if self._last else measured)
             if self._elsewhere.confirms(pose, measured, stamp):

@@ -17,6 +17,7 @@ from vla_drop_ros.simulation.scene import (
     DISTRACTOR_KINDS,
     DISTRACTOR_SLOTS,
     FINGER_JOINTS,
+    JOINT_LIMITS,
     KINDS,
     MAX_WIDTH,
     OBJECT_SLOTS,
@@ -58,6 +59,7 @@ class PickPlaceEnvironment:
                                                           model.body('hand').id)}
         self._camera_rest = (model.cam_pos.copy(), model.cam_quat.copy())
         self._target = np.zeros(3)
+        self._set_points: FloatArray | None = None
         self._width = MAX_WIDTH
         self._time = 0.0
         self.layout: Layout = draw_layout(0)
@@ -93,6 +95,7 @@ class PickPlaceEnvironment:
         data.ctrl[:7], data.ctrl[7] = joints, width / 2
         self._servo.point = np.array(point, dtype=float)
         self._target, self._width = np.array(point, dtype=float), width
+        self._set_points = None
         mujoco.mj_forward(self._model, data)
 
     def place_object(self, index: int, position: FloatArray, yaw: float = 0.0) -> None:
@@ -107,11 +110,34 @@ class PickPlaceEnvironment:
             raise SimulationError(f'target {position}, width {gripper_width}: must be finite')
         self._target = np.array(position, dtype=float)
         self._width = float(np.clip(gripper_width, 0.0, MAX_WIDTH))
+        self._set_points = None
+
+    @property
+    def target(self) -> FloatArray:
+        """Return where the tool centre point is sent, [m] in base_link."""
+        return self._target.copy()
+
+    def set_joints(self, positions: FloatArray, gripper_width: float) -> None:
+        """Command the arm joints, [rad] within their ranges, past the servo, and the opening, [m].
+
+        Speed is up to who commands; ``set_target`` gives the arm back to the servo.
+        """
+        if not (np.isfinite(positions).all() and np.isfinite(gripper_width)):
+            raise SimulationError(f'joints {positions}, width {gripper_width}: must be finite')
+        low, high = np.array(JOINT_LIMITS).T
+        self._set_points = np.clip(positions, low, high)
+        self._width = float(np.clip(gripper_width, 0.0, MAX_WIDTH))
+
+    @property
+    def joint_targets(self) -> FloatArray:
+        """Return the set points of the arm joints, [rad], shape (7,)."""
+        return np.array(self._data.ctrl[:7])
 
     def advance(self, duration: float) -> None:
         """Run physics for ``duration`` [s], rounded to whole servo periods of 20 ms."""
         for _ in range(round(duration / SERVO_PERIOD)):
-            self._data.ctrl[:7] = self._servo.step(self._target)
+            self._data.ctrl[:7] = (self._servo.step(self._target) if self._set_points is None
+                                   else self._set_points)
             self._data.ctrl[7] = self._width / 2
             mujoco.mj_step(self._model, self._data, _STEPS_PER_SERVO)
             self._time += SERVO_PERIOD

@@ -7,7 +7,7 @@ import pytest
 
 from bench.drill.cell import holds_still
 
-STEP = 0.08
+STEP, MOVES = 0.08, 0.04
 RESTS: dict[str, Any] = {'lead': 4e-6, 'speed': 0.0, 'commanded_speed': 0.0,
                          'holds_measured': False}
 
@@ -16,7 +16,7 @@ RESTS: dict[str, Any] = {'lead': 4e-6, 'speed': 0.0, 'commanded_speed': 0.0,
     {}, {'lead': 0.03, 'holds_measured': True}, {'speed': 0.005}])
 def test_an_arm_that_is_held_is_settled(changed: dict[str, Any]) -> None:
     """At the hold of before a short move, or held at a measured pose that it sags from."""
-    assert holds_still({**RESTS, **changed}, STEP)
+    assert holds_still({**RESTS, **changed}, STEP, MOVES)
 
 
 @pytest.mark.parametrize('changed', [
@@ -24,4 +24,4 @@ def test_an_arm_that_is_held_is_settled(changed: dict[str, Any]) -> None:
     {'speed': 0.02}, {'commanded_speed': 1e-9}])
 def test_an_arm_that_is_still_pulled_or_led_is_not(changed: dict[str, Any]) -> None:
     """Away from a hold that nobody measured, out of reach, without news, or in motion."""
-    assert not holds_still({**RESTS, **changed}, STEP)
+    assert not holds_still({**RESTS, **changed}, STEP, MOVES)

@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from bench.drill.actions import CAMERA_PERIOD
-from bench.drill.cell import Cell, drill_contract
-from bench.drill.faults import Expected, FAULTS, Times
-from bench.faults import chosen
+from bench.drill.cell import Cell
+from bench.drill.faults import Expected, FAULTS, faults_of, Times
+from bench.drill.robots import drill_contract, ROBOTS
+from bench.faults import chosen, MARKS
 from bench.soak import survivable
 from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.errors import VlaDropError
@@ -22,7 +23,7 @@ from vla_drop_ros.runtime.observation_sync import ObservationSync
 
 def times() -> Times:
     """Return the times of the shipped robot."""
-    return Times.of(drill_contract('simulated_arm')[0])
+    return Times.of(drill_contract('pose')[0])
 
 
 def test_bounds_are_made_of_the_contract() -> None:
@@ -54,7 +55,7 @@ def test_a_picture_that_stays_is_found_by_its_bound(
         tmp_path: Path, first: float, start: float) -> None:
     """With the drill's contract, wherever the first image that stays lies after the fault."""
     path = tmp_path / 'robot.yaml'
-    path.write_text(yaml.safe_dump(drill_contract('simulated_arm')[0]), encoding='utf-8')
+    path.write_text(yaml.safe_dump(drill_contract('pose')[0]), encoding='utf-8')
     sync: ObservationSync[str] = ObservationSync(load_contract(path))
     fault = next(fault for fault in FAULTS if fault.name == 'camera freezes, fresh stamps')
     assert fault.expected == Expected.STOPS
@@ -89,19 +90,42 @@ def test_faults_are_chosen_by_a_part_of_the_name() -> None:
         raise AssertionError('an unknown fault was accepted')
 
 
+def test_each_robot_meets_the_faults_that_it_can_have() -> None:
+    """What every kind of command must survive is in each table; poses are not for joints."""
+    for robot in ROBOTS:
+        names = [fault.name for fault in faults_of(robot)]
+        assert {'policy killed', 'policy halted, goes on', 'camera stops', 'inference: nan',
+                'inference: huge', 'gate killed, restarted', 'gate told to end, restarted',
+                'e-stop', 'joint states stop'} <= set(names)
+        assert ('pose stops' in names) == (robot != 'joints')
+        assert chosen(['policy killed'], robot)
+    assert MARKS['joints'] == 'make faults ROBOT=joints' and set(MARKS) == set(ROBOTS)
+
+
+def test_the_last_word_is_asked_for_where_the_gate_can_speak() -> None:
+    """Not of one that was killed or whose time stands still; of one that was told to end it is."""
+    silent = {fault.name for fault in FAULTS
+              if fault.expected != Expected.LIMITS and not fault.ends_safely}
+    assert silent == {'gate killed, restarted', 'gate halted, goes on', 'clock stands still',
+                      'clock jumps 20 s ahead', 'clock jumps 20 s back', 'robot killed, restarted'}
+
+
 def test_a_soak_kills_nobody() -> None:
     """Memory can only be followed in processes that live on."""
     names = [fault.name for fault in survivable()]
     assert 'camera stops' in names and 'e-stop' in names
-    assert not [name for name in names if 'killed' in name or name.startswith('inference')]
+    assert not [name for name in names if 'killed' in name or 'told to end' in name
+                or name.startswith('inference')]
 
 
-def test_the_contract_of_the_drill_is_valid(tmp_path: Path) -> None:
+@pytest.mark.parametrize('robot', ROBOTS)
+def test_the_contract_of_the_drill_is_valid(tmp_path: Path, robot: str) -> None:
     """The numbers are the shipped ones; the streams go through the relay; the interlock is on."""
-    contract, streams = drill_contract('simulated_arm')
+    contract, streams = drill_contract(robot)
     path = tmp_path / 'robot.yaml'
     path.write_text(yaml.safe_dump(contract), encoding='utf-8')
     read = load_contract(path)
     assert read.interlock == 'enable'
+    assert read.command.adapter == ROBOTS[robot].adapter
     assert read.end_effector_pose.topic == 'drill/ee_pose'
     assert streams['front'] == ('image', 'front_camera/image_raw', 'drill')

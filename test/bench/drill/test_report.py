@@ -41,6 +41,14 @@ def test_a_document_names_failures_and_reasons() -> None:
     assert 'seen at the next tick of the gate' in text
 
 
+def test_a_robot_in_joints_is_told_in_its_units_and_bounds() -> None:
+    """Radians, and the reasons of its own faults, of those that were drilled only."""
+    text = report.document([trial(fault='joint states stop')], FACTS, 'joints')
+    assert 'target moved [mrad]' in text and 'arm speed [rad/s]' in text and '[mm]' not in text
+    assert '- max_age of the joints, a tick of the gate: joint states stop.' in text
+    assert 'e-stop' not in text
+
+
 def test_the_text_goes_between_the_marks(tmp_path: Path) -> None:
     """What stands around them stays; without them nothing is written."""
     path = tmp_path / 'page.md'

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from bench.drill.watch import apart, CommandWatch, Numbers, reaction, Sample, SETTLING
+from bench.drill.reaction import apart, reaction
+from bench.drill.watch import CommandWatch, Numbers, Sample, SETTLING
 
 CONTRACT = Path(__file__).resolve().parents[3] / 'config/robots/simulated_arm.yaml'
 NUMBERS = Numbers.read(yaml.safe_load(CONTRACT.read_text(encoding='utf-8')))
