@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a blinded study on the robot: schedule, people's verdicts, log, console."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 import json
 from pathlib import Path
 import sys
 import time
-from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
@@ -204,7 +202,8 @@ class TrialNode(Node):
         try:
             self._desk.work(self.press)
             self._bags.work()
-            self._settings.work(self._keep_settings)
+            self._settings.work(lambda node, parameters: self._log.append(
+                'settings', {'node': node, 'parameters': dict(parameters)}))
         except TrialError as error:  # the log is full: people see it, the trials wait
             self.session.problem = str(error)
         self._go_on()
@@ -232,9 +231,6 @@ class TrialNode(Node):
         if told != self._told:
             self._told = told
             self._state.publish(String(data=json.dumps(state)))
-
-    def _keep_settings(self, node: str, parameters: Mapping[str, Any]) -> None:
-        self._log.append('settings', {'node': node, 'parameters': dict(parameters)})
 
     def _refuse(self, why: str) -> None:
         """Write down what is believed of nobody; a flood fills neither log nor disk."""
