@@ -33,7 +33,10 @@ lint: setup  ## style and types
 
 test: lint  ## all that CI runs: lint, a short demo, every test
 	$(BIN)/vla_drop demo --quick --output output/demo_quick
-	$(BIN)/python -m pytest --durations=30
+	@failed=0; set -x; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=15 -m 'not alone' -n 2 --dist loadfile || failed=1; \
+	$(BIN)/python -m pytest --durations=30 -m alone || failed=1; \
+	exit $$failed
 
 bench: setup  ## simulator and expert (SEEDS=500: whole), pruning, sizes, the running system
 	$(BIN)/python bench/simulator.py --seeds $(SEEDS)

@@ -46,6 +46,16 @@ class _Torchvision:
 
 sys.meta_path.append(_Torchvision())
 
+ALONE = ('bench', 'console', 'evaluation/test_cluster.py', 'live', 'test_readme.py')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what minds the company of other tests."""
+    for item in items:
+        minds = item.path.relative_to(Path(__file__).parent).as_posix().startswith(ALONE)
+        if minds or any(item.iter_markers('ros')) or any(item.iter_markers('e2e')):
+            item.add_marker('alone')
+
 WORDS = ('put', 'the', 'red', 'blue', 'cube', 'in', 'left', 'right', 'bin')
 STATE_NAMES = ('ee.x', 'ee.y', 'ee.z', 'gripper.width')
 NORMALIZATION = {
