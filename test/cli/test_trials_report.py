@@ -76,5 +76,6 @@ def test_facts_are_of_the_checkpoint_that_was_tried() -> None:
     manifest = load_manifest(find_checkpoint('reference-half'))
     tried = facts_of(StudyArm('half', 'reference-half', manifest.identity))
     assert tried.memory == 4 * tried.parameters == 4 * sum(manifest.parameters.values()) > 1e6
+    assert tried.blocks == 'vision 6, language 8 (4 only their keys and values), action 8'
     assert not other.parameters and 'another one' in other.note
     assert not gone.parameters and 'not on this machine' in gone.note

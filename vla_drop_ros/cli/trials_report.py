@@ -8,7 +8,8 @@ from rich.console import Console
 
 from vla_drop_ros.bringup import find_checkpoint
 from vla_drop_ros.errors import VlaDropError
-from vla_drop_ros.manifest import block_counts, load_manifest
+from vla_drop_ros.families.block_sites import PARTS
+from vla_drop_ros.manifest import block_counts, load_manifest, Manifest
 from vla_drop_ros.report.arms import CheckpointFacts
 from vla_drop_ros.report.document import Listing, VerdictBox
 from vla_drop_ros.report.report_folder import write_report
@@ -77,9 +78,20 @@ def facts_of(arm: StudyArm) -> CheckpointFacts:
         manifest = load_manifest(folder)
         if manifest.identity != arm.hash:
             return CheckpointFacts(note='the checkpoint here is another one than was tried')
-        blocks = ', '.join(f'{stack} {count}' for stack, count in block_counts(folder).items())
+        blocks = ', '.join(f'{stack} {count}{_in_part(manifest, stack)}'
+                           for stack, count in block_counts(folder).items())
     except VlaDropError:
         return CheckpointFacts(note='the checkpoint is not on this machine')
     return CheckpointFacts(sum(manifest.parameters.values()), sum(manifest.bytes.values()),
-                           weights_bytes(manifest.parameters),
-                           blocks)
+                           weights_bytes(manifest.parameters), blocks)
+
+
+def _in_part(manifest: Manifest, stack: str) -> str:
+    """Return how many blocks of a stack are not whole, in words; '' if all are."""
+    found = [set(block['left']) for block in (manifest.structure or {}).get(
+        'blocks', {}).get(stack, {}).values()]
+    counts = {'only their keys and values': sum(left == {'keys_values'} for left in found),
+              'in part': sum(bool(left) and left != {'keys_values'} and left != set(PARTS)
+                             for left in found)}
+    told = '; '.join(f'{count} {how}' for how, count in counts.items() if count)
+    return f' ({told})' if told else ''
