@@ -40,6 +40,7 @@ class Machines(Node):
         self.policy.declare_parameter('checkpoint', '')
         self.solves: Callable[[], bool] = lambda: True
         self.instruction, self.chunks, self.resets = '', 0, 0
+        self.sent: list[int] = []  # chunks of each instruction, heard or not
         for name, value in (('seed', 0), ('task', ''), ('variant', '')):
             self.declare_parameter(name, value)
         publish = self.create_publisher
@@ -57,6 +58,7 @@ class Machines(Node):
         self.create_timer(0.05, self._act)
 
     def _instruct(self, message: String) -> None:
+        self.sent.append(self.chunks)
         self.instruction, self.chunks = message.data, 0
 
     def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
