@@ -76,10 +76,10 @@ def marked_processes(mark: str) -> list[str]:
 class Listener:
     """What a bystander on the ROS domain hears."""
 
-    def __init__(self, domain: int) -> None:
+    def __init__(self, domain: int, namespace: str = '') -> None:
         self.context = Context()
         self.context.init(domain_id=domain)
-        self.node = Node('bystander', context=self.context)
+        self.node = Node('bystander', context=self.context, namespace=namespace)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.targets: list[tuple[float, ...]] = []
@@ -120,6 +120,10 @@ class Listener:
             if drive and turn % 10 == 0:
                 self.drive()
 
+    def has_moved(self) -> bool:
+        """Say whether the gate executes and has sent a second of targets."""
+        return 'executing' in self.states and len(self.targets) > 20
+
     def close(self) -> None:
         """End."""
         self.executor.shutdown()
@@ -158,7 +162,7 @@ def test_the_last_command_is_the_safe_one(
     """Asked to stop in full motion, the graph ends by holding where the arm was measured."""
     process = start('-m', 'vla_drop_ros', 'up', 'pick_place', '--checkpoint',
                     str(tiny_checkpoint), '--instruction', INSTRUCTION)
-    listener.until(lambda: 'executing' in listener.states and len(listener.targets) > 20)
+    listener.until(listener.has_moved)
     moving = len(listener.targets)
     process.send_signal(signal.SIGTERM)
     listener.until(lambda: process.poll() is not None)
@@ -171,6 +175,28 @@ def test_the_last_command_is_the_safe_one(
     assert listener.targets[-1] == listener.targets[-2]
     assert not marked_processes(mark)
     assert 'Traceback' not in output
+
+
+def test_two_robots_are_no_concern_of_each_other(
+        start: Callable[..., Any], domain: int, mark: str, tiny_checkpoint: Path) -> None:
+    """In a namespace of its own each moves by its own clock; one is stopped, one goes on."""
+    left, right = Listener(domain, 'left'), Listener(domain, 'right')
+    outside = Listener(domain)
+    stopped, _ = [start('-m', 'vla_drop_ros', 'up', 'pick_place', '--namespace', side,
+                        '--checkpoint', str(tiny_checkpoint), '--instruction', INSTRUCTION)
+                  for side in ('left', 'right')]
+    for one in (left, right):
+        one.until(one.has_moved)
+    stopped.send_signal(signal.SIGTERM)
+    left.until(lambda: stopped.poll() is not None)
+    left.until(lambda: left.states[-1] == 'inactive')
+    assert left.targets[-1] in left.measured and stopped.returncode == 0
+    seen = len(right.targets)
+    right.until(lambda: len(right.targets) > seen + 50 and right.states[-1] == 'executing')
+    outside.executor.spin_once(timeout_sec=1.0)
+    assert not outside.targets and not outside.states
+    for one in (left, right, outside):
+        one.close()
 
 
 def test_nothing_outlives_a_killed_parent(

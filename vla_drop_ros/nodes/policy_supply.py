@@ -4,7 +4,9 @@
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+import os
 
+from vla_drop_ros.bringup import find_checkpoint
 from vla_drop_ros.errors import CheckpointError, TrialError
 from vla_drop_ros.nodes.policy_settings import (
     admit,
@@ -29,12 +31,14 @@ class PolicySupply:
 
         Args:
             wanted: parameters of the node.
-            load: returns a verified, warmed-up policy for a folder, or raises.
+            load: returns a verified, warmed-up policy for a value, or raises; None takes folders
+                and the names of what is in models.
             admits: refuses a folder that does not fit the robot or the memory.
 
         """
         self._study = wanted.study
         self._resident = resident_policies(wanted)
+        self._folder = str if load else _folder
         self._load = load or self._resident.load
         self.admits = admits or partial(admit, device=wanted.device, resident=self._resident)
         self._contract: RobotContract | None = None
@@ -91,6 +95,7 @@ class PolicySupply:
         elif self._study:
             raise TrialError('a study is set: configure the node before the first token')
         else:
+            value = self._folder(value)
             self.admits(value, self._contract)
             # As they were loaded: the folder may have been written anew since.
             known = self._statistics.get(running.checkpoint) if running is not None else None
@@ -101,6 +106,7 @@ class PolicySupply:
         """Return the policy for a value that was checked; close it to give it back."""
         if self._sealed is not None:
             return self._sealed.load(value)
+        value = self._folder(value)
         policy = self._load(value)
         with suppress(CheckpointError):  # what was not loaded from a folder has none
             self._statistics[policy.checkpoint] = read_statistics(value)
@@ -113,3 +119,8 @@ class PolicySupply:
             sealed.close()
         self._resident.close()
         self._statistics.clear()
+
+
+def _folder(value: str) -> str:
+    """Return the folder that a value means: paths as they are, else a name in models."""
+    return str(find_checkpoint(value)) if value and os.sep not in value else value
