@@ -15,6 +15,7 @@ from vla_drop_ros import bringup, graph_arguments
 from vla_drop_ros.bringup import build, Graph, GRAPHS, Node
 from vla_drop_ros.errors import CheckpointError, ContractError, VlaDropError
 from vla_drop_ros.resources import share_path
+from vla_drop_ros.shared_memory import profile_variable
 
 
 @pytest.fixture(autouse=True)
@@ -169,6 +170,29 @@ def test_little_shared_memory_keeps_the_default_transport(
     monkeypatch.delenv('FASTRTPS_DEFAULT_PROFILES_FILE', raising=False)
     monkeypatch.setattr(bringup, 'available_bytes', lambda: 64 * 2**20)
     assert 'FASTRTPS_DEFAULT_PROFILES_FILE' not in bringup.process_environment()
+
+
+@pytest.mark.parametrize('only', ['ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY', ''])
+@pytest.mark.parametrize('given', ['', 'ours', 'mine.xml'])
+def test_the_gate_leaves_our_profile_and_keeps_yours(
+        monkeypatch: pytest.MonkeyPatch, given: str, only: str) -> None:
+    """Whatever started it, the gate talks over UDP, unless the user has said how."""
+    variables = {profile_variable(): str(share_path('config', 'fastdds_shm.xml'))
+                 if given == 'ours' else given, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+                 'ROS_LOCALHOST_ONLY': '1'}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+        if not value or (name.startswith('ROS') and name != only):
+            monkeypatch.delenv(name)
+    before = dict(os.environ)
+    bringup.leave_shared_memory()
+    if given == 'mine.xml':
+        assert dict(os.environ) == before
+        return
+    profile = share_path('config', f'fastdds_udp{"_localhost" if only else ""}.xml')
+    assert os.environ[profile_variable()] == str(profile) and profile.is_file()
+    assert os.environ.get('ROS_LOCALHOST_ONLY') is None
+    assert os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE') == ('SYSTEM_DEFAULT' if only else None)
 
 
 def test_scene_choices_are_those_of_the_simulator() -> None:

@@ -105,6 +105,31 @@ def test_processes_get_the_environment(
         assert is_complete(json.loads(running.lines('teller')[-1]))
 
 
+@pytest.mark.parametrize('reach', ['LOCALHOST', 'SUBNET'])
+@pytest.mark.parametrize(('module', 'shares'), [
+    ('command_gate_node', False), ('policy_node', True)])
+def test_the_gate_shares_no_memory_with_anybody(
+        graph: Graph, tmp_path: Path, module: str, shares: bool, reach: str) -> None:
+    """Who sends through shared memory can be held up by a reader that is halted."""
+    (tmp_path / 'tell_maps.py').write_text(
+        'import sys\nfrom pathlib import Path\nfrom rclpy.context import Context\n'
+        f'from vla_drop_ros.nodes import {module} as node, process\n'
+        'def run(*_, **__):\n'
+        '    import rclpy\n'
+        '    rclpy.init()\n'
+        '    teller = rclpy.create_node("teller")\n'
+        '    print("/dev/shm/fastrtps_" in Path("/proc/self/maps").read_text())\n'
+        '    return 0\n'
+        'node.run_node = run\nsys.exit(node.main())\n')
+    teller = Node('teller', 'tell_maps', has_end=True)
+    environment = {**process_environment(), 'ROS_AUTOMATIC_DISCOVERY_RANGE': reach,
+                   'PYTHONPATH': f"{tmp_path}:{process_environment()['PYTHONPATH']}"}
+    with private_domain(), Running(replace(
+            graph, nodes=(teller,), environment=environment)) as running:
+        running.wait(timeout=60.0)
+        assert running.lines('teller')[-1] == str(shares)
+
+
 def test_launch_files_give_the_environment(graph: Graph) -> None:
     """So does `ros2 launch`."""
     pytest.importorskip('launch_ros')

@@ -323,6 +323,24 @@ def process_environment(renders: bool = False, threads: int = 1) -> dict[str, st
     return {**chosen, 'PYTHONPATH': os.pathsep.join([root, *others])}
 
 
+def leave_shared_memory() -> None:
+    """Let this process, before it starts rclpy, send and receive over UDP only.
+
+    Who sends through shared memory can be made to wait by a receiver that is halted or killed,
+    see ``config/fastdds_udp.xml``. A profile that the user has set stays.
+    """
+    ours = str(share_path('config', 'fastdds_shm.xml'))
+    if os.environ.get(profile_variable(), ours) != ours:
+        return
+    profile = 'fastdds_udp.xml'
+    if (os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE') == 'LOCALHOST'
+            or os.environ.get('ROS_LOCALHOST_ONLY') == '1'):
+        profile = 'fastdds_udp_localhost.xml'  # the variables would bring shared memory back
+        os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'SYSTEM_DEFAULT'
+        os.environ.pop('ROS_LOCALHOST_ONLY', None)
+    os.environ[profile_variable()] = str(share_path('config', profile))
+
+
 def interpreter() -> str:
     """Return the Python that runs the nodes: $VLA_DROP_PYTHON, or the one that runs this."""
     return os.environ.get('VLA_DROP_PYTHON', sys.executable)

@@ -24,6 +24,7 @@ from sensor_msgs.msg import Image, JointState
 
 from bench.child import Bench
 from bench.drill.distortion import Distortion, NANOSECONDS, shift
+from vla_drop_ros.bringup import leave_shared_memory
 
 KINDS = {'image': Image, 'pose': PoseStamped, 'joints': JointState}
 DEEP = 20
@@ -109,6 +110,8 @@ class Relay:
 def main() -> None:
     """Pass on and distort until the drill closes the connection."""
     bench = Bench()
+    if bench.settings['clock']:
+        leave_shared_memory()  # a policy that is halted must not halt the clock with it
     relay = Relay(bench.settings['streams'], bench.settings['clock'])
     bench.tell(ready=True)
     while not bench.ended.is_set():

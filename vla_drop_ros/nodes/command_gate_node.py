@@ -17,6 +17,7 @@ from std_msgs.msg import Bool, Float64, Header, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from vla_drop_ros.bringup import leave_shared_memory
 from vla_drop_ros.contract_file import load_contract
 from vla_drop_ros.nodes.command_adapters import CommandAdapter, create_adapter, FLUSH_TIMEOUT
 from vla_drop_ros.nodes.gate_report import GateReport
@@ -218,6 +219,7 @@ class CommandGateNode(ManagedNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the gate in this process; return the exit code."""
+    leave_shared_memory()
     return run_node(CommandGateNode, args, autostart=lambda node: node.parameters.autostart)
 
 
