@@ -25,8 +25,8 @@ def _cell(tmp_path: Path, design_data: dict[str, Any]) -> Iterator[Any]:
     """Return a study without a horizon, its node, a robot and a policy; they run in a thread."""
     pytest.importorskip('rclpy')
     from vla_drop_ros.preflight import private_domain
-    path = Path(__file__).parents[1] / 'ros' / 'test_trial_node.py'
-    spec = spec_from_file_location('trial_node_bench', path)
+    path = Path(__file__).parents[1] / 'ros' / 'trial_cell.py'
+    spec = spec_from_file_location('trial_cell', path)
     assert spec is not None and spec.loader is not None
     bench = module_from_spec(spec)
     spec.loader.exec_module(bench)
