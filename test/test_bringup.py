@@ -195,6 +195,19 @@ def test_the_gate_leaves_our_profile_and_keeps_yours(
     assert os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE') == ('SYSTEM_DEFAULT' if only else None)
 
 
+@pytest.mark.parametrize(('name', 'value'), [
+    ('RMW_IMPLEMENTATION', 'rmw_cyclonedds_cpp'), ('ROS_STATIC_PEERS', '192.0.2.7')])
+def test_the_gate_changes_no_discovery_that_it_cannot_restate(
+        monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """Another middleware stays on this machine; static peers stay reachable."""
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    monkeypatch.delenv(profile_variable(), raising=False)
+    monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    bringup.leave_shared_memory()
+    assert dict(os.environ) == before
+
+
 def test_scene_choices_are_those_of_the_simulator() -> None:
     """Tasks and variants offered at start are the ones that the simulator knows."""
     from vla_drop_ros.simulation.environment import PickPlaceEnvironment

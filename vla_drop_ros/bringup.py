@@ -32,7 +32,7 @@ from vla_drop_ros.graph_arguments import (
 )
 from vla_drop_ros.parameter_file import parameters_in
 from vla_drop_ros.resources import share_folders, share_path
-from vla_drop_ros.shared_memory import available_bytes, profile_variable
+from vla_drop_ros.shared_memory import available_bytes, profile_variable, uses_fast_dds
 
 Parameters = Mapping[str, Value | Sequence[str]]
 
@@ -327,14 +327,17 @@ def leave_shared_memory() -> None:
     """Let this process, before it starts rclpy, send and receive over UDP only.
 
     Who sends through shared memory can be made to wait by a receiver that is halted or killed,
-    see ``config/fastdds_udp.xml``. A profile that the user has set stays.
+    see ``config/fastdds_udp.xml``. A profile that the user has set stays; so does discovery on
+    this machine with static peers, which no profile of ours knows, and another middleware.
     """
-    ours = str(share_path('config', 'fastdds_shm.xml'))
-    if os.environ.get(profile_variable(), ours) != ours:
+    ours, told = str(share_path('config', 'fastdds_shm.xml')), os.environ
+    if not uses_fast_dds() or told.get(profile_variable(), ours) != ours:
         return
     profile = 'fastdds_udp.xml'
-    if (os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE') == 'LOCALHOST'
-            or os.environ.get('ROS_LOCALHOST_ONLY') == '1'):
+    if (told.get('ROS_AUTOMATIC_DISCOVERY_RANGE') == 'LOCALHOST'
+            or told.get('ROS_LOCALHOST_ONLY') == '1'):
+        if told.get('ROS_STATIC_PEERS'):
+            return
         profile = 'fastdds_udp_localhost.xml'  # the variables would bring shared memory back
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'SYSTEM_DEFAULT'
         os.environ.pop('ROS_LOCALHOST_ONLY', None)

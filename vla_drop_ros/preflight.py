@@ -21,6 +21,7 @@ from vla_drop_ros.shared_memory import (
     leaked_bytes,
     profile_variable,
     transport_warning,
+    uses_fast_dds,
 )
 
 OLDEST_PYTHON = (3, 10)
@@ -116,9 +117,9 @@ def check_checkpoint(checkpoint: str = DEFAULT_CHECKPOINT) -> Check:
 
 def check_transport() -> Check:
     """Check that camera images get from process to process: shared memory and its profile."""
-    rmw = os.environ.get('RMW_IMPLEMENTATION', '')
-    if rmw and 'fastrtps' not in rmw:
-        return Check('transport', True, f'{rmw}: config/fastdds_shm.xml is not for it')
+    if not uses_fast_dds():
+        return Check('transport', True, f'{os.environ["RMW_IMPLEMENTATION"]}: '
+                     'config/fastdds_shm.xml is not for it')
     variable, megabytes = profile_variable(), available_bytes() / 2**20
     given = os.environ.get(variable)
     if given and not Path(given).is_file():

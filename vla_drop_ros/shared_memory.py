@@ -68,8 +68,7 @@ def transport_warning(environment: Mapping[str, str]) -> str:
         environment: what the processes get beside what is set here.
 
     """
-    rmw = os.environ.get('RMW_IMPLEMENTATION', '')
-    if (rmw and 'fastrtps' not in rmw) or profile_variable() in {**os.environ, **environment}:
+    if not uses_fast_dds() or profile_variable() in {**os.environ, **environment}:
         return ''
     return ('no profile, for want of shared memory (in a container: --shm-size=1g); raw images '
             'above 0.5 MB get lost')
@@ -99,6 +98,11 @@ def available_bytes(folder: Path = FOLDER) -> int:
         return shutil.disk_usage(folder).free
     except OSError:
         return 0
+
+
+def uses_fast_dds() -> bool:
+    """Say whether profiles of Fast DDS mean anything to the middleware that is chosen."""
+    return 'fastrtps' in (os.environ.get('RMW_IMPLEMENTATION') or 'rmw_fastrtps_cpp')
 
 
 def profile_variable() -> str:
